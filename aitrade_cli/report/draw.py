@@ -1,0 +1,61 @@
+"""Draw blocks with Rich. The only module that imports it for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict
+
+WIDTH_WITHOUT_TERMINAL = 80
+VERDICT_STYLE = {True: "bold green", False: "bold red", None: "bold"}
+
+
+def draw(blocks: Iterable[Block], stream: TextIO) -> None:
+    """Print blocks to a stream; colour and width follow the terminal, or NO_COLOR."""
+    width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
+    console = Console(file=stream, highlight=False, emoji=False, width=width)
+    for position, block in enumerate(blocks):
+        if position:
+            console.print()
+        match block:
+            case Verdict(text=text, good=good):
+                console.print(Text(text, style=VERDICT_STYLE[good]))
+            case Notes(title=title, lines=lines):
+                draw_notes(console, title, lines)
+            case Facts() | Table():
+                draw_grid(console, block)
+
+
+def draw_notes(console: Console, title: str, lines: Iterable[str]) -> None:
+    if title:
+        console.print(Text(title, style="italic"))
+    for line in lines:
+        grid = RichTable.grid(padding=(0, 1))
+        grid.add_row(Text("-"), Text(line))
+        console.print(grid)
+
+
+def draw_grid(console: Console, block: Facts | Table) -> None:
+    grid = RichTable(title=block.title or None, title_justify="left", box=None, pad_edge=False)
+    match block:
+        case Facts():
+            grid.show_header = False
+            grid.add_column(style="dim", no_wrap=True)
+            grid.add_column(justify="left", overflow="fold")
+        case Table(columns=columns, left=left):
+            for position, column in enumerate(columns):
+                words = position < left
+                grid.add_column(
+                    Text(column),
+                    justify="left" if words else "right",
+                    overflow="fold",
+                    no_wrap=not words,
+                )
+    for row in block.rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console.print(grid)
