@@ -16,9 +16,20 @@ VERDICT_STYLE = {True: "bold green", False: "bold red", None: "bold"}
 
 
 def draw(blocks: Iterable[Block], stream: TextIO) -> None:
-    """Print blocks to a stream; colour and width follow the terminal, or NO_COLOR."""
+    """Print blocks to a stream; colour and width follow the terminal, or NO_COLOR.
+
+    Raises:
+        BrokenPipeError: nobody reads the stream any more. (Rich itself would end the
+            process with 1, so the text is captured and written here.)
+    """
     width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
     console = Console(file=stream, highlight=False, emoji=False, width=width)
+    with console.capture() as captured:
+        draw_blocks(console, blocks)
+    stream.write(captured.get())
+
+
+def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:
     for position, block in enumerate(blocks):
         if position:
             console.print()

@@ -1,0 +1,155 @@
+"""The one list of what aitrade can do. Standard library only: `--help` reads it.
+
+The command line, `check-all`, the reference pages, the README's table and the shell
+completions are all built from these rows, so adding a row is all the registering there is.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """One command of the program."""
+
+    name: str  # what the user types
+    target: str  # "module:function", imported only when the user types `name`
+    summary: str  # one line, imperative, no full stop
+    panel: str  # heading it sits under in `aitrade --help`
+    example: str  # one line, run by the tests
+    exit_codes: tuple[int, ...] = (0, 2, 3, 4)  # what it can end with, shown in its help
+
+
+class Claim(NamedTuple):
+    """What the product's owner published for a row. Shown beside the measured, never used as it."""
+
+    speedup: float | None = None  # times
+    memory_saved: float | None = None  # share, 0..1
+
+
+class Row(NamedTuple):
+    """One promise of the catalogue; the id is stable."""
+
+    id: str
+    promise: str
+    command: str  # the command that reaches it
+    check: str  # "module:function" that `check-all` runs in a process of its own
+    example: str  # one line that shows it, run by the tests
+    claim: Claim = Claim()
+
+
+PANELS: Final = ("Look", "Shrink and speed up", "Prove")
+
+COMMANDS: Final = (
+    Command(
+        "inspect",
+        "aitrade_cli.commands.inspect:inspect",
+        "Show what a model file is, holds and went through",
+        panel="Look",
+        example="aitrade inspect fixtures/models/lstm.pt",
+        exit_codes=(0, 2, 3, 4, 6),
+    ),
+    Command(
+        "bench",
+        "aitrade_cli.commands.bench:bench",
+        "Measure latency, throughput and memory of models side by side",
+        panel="Look",
+        example="aitrade bench fixtures/models/lstm.pt --batch 1 --seconds 1",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6),
+    ),
+    Command(
+        "quantize",
+        "aitrade_cli.commands.quantize:quantize",
+        "Store and run a model in fewer bits, and prove that it trades the same",
+        panel="Shrink and speed up",
+        example="aitrade quantize fixtures/models/lstm.pt --int8",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6),
+    ),
+    Command(
+        "export-onnx",
+        "aitrade_cli.commands.export_onnx:export_onnx",
+        "Write a model as ONNX, verified against its source at many shapes",
+        panel="Shrink and speed up",
+        example="aitrade export-onnx fixtures/models/transformer.pt -o transformer.onnx",
+        exit_codes=(0, 1, 2, 3, 4, 6),
+    ),
+    Command(
+        "check-all",
+        "aitrade_cli.commands.check_all:check_all",
+        "Measure every optimisation of the catalogue on this machine",
+        panel="Prove",
+        example="aitrade check-all --only G1 --json",
+        exit_codes=(0, 1, 2, 3, 4),
+    ),
+)
+
+ROWS: Final = (
+    Row(
+        "M4",
+        "Dynamic INT8 quantisation after training",
+        "quantize",
+        "aitrade_cli.checks.quantize:dynamic_int8",
+        "aitrade quantize fixtures/models/lstm.pt --int8 --dynamic -o lstm.dynamic.onnx",
+        Claim(3.1, 0.75),
+    ),
+    Row(
+        "M5",
+        "Static INT8 quantisation after training, calibrated on the user's data",
+        "quantize",
+        "aitrade_cli.checks.quantize:static_int8",
+        "aitrade quantize fixtures/models/tcn.pt --int8 --static -o tcn.static.onnx",
+        Claim(3.1, 0.75),
+    ),
+    Row(
+        "M6",
+        "INT4 weight-only quantisation",
+        "quantize",
+        "aitrade_cli.checks.quantize:int4_weights",
+        "aitrade quantize fixtures/models/transformer.pt --int4 -o transformer.int4.onnx",
+    ),
+    Row(
+        "M7",
+        "float16 and bfloat16 weights",
+        "quantize",
+        "aitrade_cli.checks.quantize:half_precision",
+        "aitrade quantize fixtures/models/mlp.pt --fp16 -o mlp.fp16.onnx",
+    ),
+    Row(
+        "M11",
+        "ONNX export with dynamic batch, verified against the source model",
+        "export-onnx",
+        "aitrade_cli.checks.export_onnx:export_agrees_at_every_shape",
+        "aitrade export-onnx fixtures/models/gru.pt -o gru.onnx",
+    ),
+    Row(
+        "M13",
+        "Light reference architectures for trading",
+        "inspect",
+        "aitrade_cli.checks.architectures:reference_models_trade",
+        "aitrade inspect fixtures/models/tcn.pt",
+    ),
+    Row(
+        "G1",
+        "NumPy throughout the data path: vectorised, zero-copy to and from torch",
+        "check-all",
+        "aitrade_cli.checks.numpy_path:windows_are_views",
+        "aitrade check-all --only G1",
+    ),
+)
+
+EXIT_CODES: Final = {
+    0: "done",
+    1: "it ran and the answer is no",
+    2: "the command line was wrong",
+    3: "a bug of aitrade's; a report is written and its path printed",
+    4: "input that cannot be used",
+    5: "this machine lacks something",
+    6: "refused: would overwrite, or the file is unsafe",
+    130: "interrupted",
+    141: "the reader of stdout left",
+}
+
+
+def command_named(name: str) -> Command | None:
+    """The row of a command, or None where there is none of that name."""
+    return next((row for row in COMMANDS if row.name == name), None)
