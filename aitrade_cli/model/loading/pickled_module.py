@@ -1,0 +1,112 @@
+"""A pickle that wants Python objects: named, refused, and let in only by its own sha256."""
+
+# ruff: noqa: ANN401 -- values from a file have the type the file gives them
+
+from __future__ import annotations
+
+import io
+import pickletools
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aitrade_cli import files
+from aitrade_cli.errors import BadInput, Refused
+
+SHOWN: Final = 8
+STEPS_MAX: Final = 2_000_000
+TEXTS_KEPT: Final = 2  # STACK_GLOBAL takes the last two
+
+
+class PickledModule(Refused):
+    """Loading this pickle would import and call what it names."""
+
+    def __init__(self, wanted: tuple[str, ...], sha256: str) -> None:
+        names = ", ".join(f"`{name}`" for name in wanted[:SHOWN])
+        more = f" and {len(wanted) - SHOWN} more" if len(wanted) > SHOWN else ""
+        super().__init__(
+            f"a pickled module, which runs Python as it loads; it wants {names or 'objects'}{more}",
+            hint=f"save `model.state_dict()` instead; or, if you made this file yourself: "
+            f"`--trust-pickle {sha256}`",
+        )
+        self.wanted = wanted
+
+
+class WrongTrust(Refused):
+    """`--trust-pickle` names another file than this one."""
+
+    def __init__(self, given: str, sha256: str) -> None:
+        super().__init__(
+            f"`--trust-pickle {given[:64]}` is not the sha256 of this file",
+            hint=f"if you made this file yourself: `--trust-pickle {sha256}`",
+        )
+
+
+class TrustedPickleFailed(BadInput):
+    """The pickle was trusted, and still could not be loaded."""
+
+    default_hint = "run from the folder its classes can be imported from, or save a state dict"
+
+
+def wanted_names(pickle: bytes) -> tuple[str, ...]:
+    """Every object a pickle names, in order, without running it.
+
+    A damaged pickle gives what was read up to the damage. Names that are built at run
+    time (memo tricks) show as ``?``.
+    """
+    return tuple(dict.fromkeys(f"{module}.{name}" for module, name in names_in(pickle)))
+
+
+def names_in(pickle: bytes) -> Iterator[tuple[str, str]]:
+    memo: dict[Any, str] = {}
+    recent: list[str] = []
+    try:
+        for step, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
+            if step > STEPS_MAX:
+                return
+            if opcode.name in ("GLOBAL", "INST"):
+                module, _, name = str(argument).partition(" ")
+                yield module, name
+            elif opcode.name == "STACK_GLOBAL":
+                module, name = recent[-2:] if len(recent) >= 2 else ("?", "?")
+                yield module, name
+            elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+                memo[len(memo) if argument is None else argument] = recent[-1] if recent else "?"
+            elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+                recent.append(str(memo.get(argument, "?")))
+            elif isinstance(argument, str):
+                recent.append(argument[:200])
+            del recent[:-TEXTS_KEPT]
+    except ValueError:  # genops meets damage; what came before is what we can tell
+        return
+
+
+def refuse(pickle: bytes, data: bytes) -> PickledModule:
+    """The refusal for a file whose pickle wants Python objects."""
+    return PickledModule(wanted_names(pickle), files.sha256(data))
+
+
+def check_trust(given: str, data: bytes) -> None:
+    """Raise unless ``given`` is the sha256 of ``data``.
+
+    Raises:
+        WrongTrust: it is another.
+    """
+    if given.strip().lower() != (sha256 := files.sha256(data)):
+        raise WrongTrust(given, sha256)
+
+
+def run_trusted(data: bytes) -> Any:
+    """Unpickle a file whose sha256 the user has vouched for. This runs the file's code.
+
+    Raises:
+        TrustedPickleFailed: it does not load.
+    """
+    import torch  # reached only on the user's word
+
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    except Exception as error:  # the pickle's own code may raise anything
+        raise TrustedPickleFailed(
+            f"the trusted pickle does not load: {type(error).__name__}: {str(error)[:160]}"
+        ) from error
+    return loaded.state_dict() if isinstance(loaded, torch.nn.Module) else loaded
