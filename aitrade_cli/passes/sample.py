@@ -8,7 +8,7 @@ import numpy as np
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.market.bars import read_bars
-from aitrade_cli.market.preparation import prepare
+from aitrade_cli.market.features import prepare
 from aitrade_cli.market.split import sample_of
 from aitrade_cli.model.card import Card, Sample
 
