@@ -2,4 +2,5 @@
 
 from aitrade_cli.main import main
 
-main()
+if __name__ == "__main__":  # a worker process that imports this file anew must not run it
+    main()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -11,12 +13,15 @@ def replace(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` in one step: a reader sees the old file or the new one.
 
     The bytes go to a neighbour first and are synced before the rename, so a crash
-    or a full disk leaves the old file as it was. The mode follows the umask.
+    or a full disk leaves the old file as it was. The mode follows the umask. A link
+    at ``path`` is replaced itself; the file that it names stays.
 
     Raises:
         OSError: the folder cannot be written or the disk is full.
     """
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A random name: containers give every process the same number, and a neighbour
+    # left by a killed one must not stand in the way for ever.
+    neighbour = path.with_name(f".aitrade-{secrets.token_hex(8)}.tmp")
     try:
         with open(neighbour, "xb") as file:
             file.write(data)
@@ -24,18 +29,21 @@ def replace(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(neighbour, path)
     except BaseException:
-        neighbour.unlink(missing_ok=True)
+        with suppress(OSError):  # the first failure is the one to tell
+            neighbour.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    # Without this the rename itself may be lost with the power.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # Without this the rename itself may be lost with the power. Some folders cannot be
+    # opened or synced; the file is in place all the same.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sha256(data: bytes) -> str:

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from aitrade_cli import __version__
 from aitrade_cli.catalog import COMMANDS, EXIT_CODES, Command
-from aitrade_cli.errors import AitradeError
+from aitrade_cli.errors import AitradeError, BadInput, Missing, ReaderLeft, Usage
 
 SUMMARY: Final = (
     "Make trading models smaller and faster, and prove on this machine that they trade the same."
 )
-BUG: Final = 3
-ISSUES_HINT: Final = "please send that file with the command line you typed"
+INTERRUPTED: Final = 130
+
+
+class OutOfMemory(Missing):
+    """The machine has less memory than the work needs."""
+
+    default_hint = "close other programs, or use a smaller `--batch` or model"
+
+    def __init__(self) -> None:
+        super().__init__("this machine has too little memory for it")
+
+
+class DiskFull(BadInput):
+    """Something could not be written for lack of room."""
+
+    default_hint = "free some room, or write elsewhere with `-o FILE` or TMPDIR"
+
+    def __init__(self) -> None:
+        super().__init__("no space left on the disk")
+
+
+class Bug(AitradeError):
+    """We did not expect this. The traceback is in a file, not on the screen."""
+
+    exit_code = 3
+    default_hint = "please send that file with the command line you typed"
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -49,6 +75,11 @@ def epilog(row: Command) -> str:
     return f"Example: {row.example}\n\nExit codes: {codes}"
 
 
+def details(function: Callable[..., Any]) -> str:
+    """The docstring with each paragraph on one line, for the terminal to break; lists stay."""
+    return re.sub(r"(?<=\S)\n(?=[^\s\-])", " ", inspect.cleandoc(function.__doc__ or ""))
+
+
 def build(words: Sequence[str]) -> typer.Typer:
     """Build the app for one command line.
 
@@ -56,7 +87,6 @@ def build(words: Sequence[str]) -> typer.Typer:
     summary, which is all that `aitrade --help` needs of them.
     """
     app = typer.Typer(
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
         help=SUMMARY,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -64,10 +94,9 @@ def build(words: Sequence[str]) -> typer.Typer:
     app.callback()(options_of_the_program)
     for row in COMMANDS:
         function = load(row.target) if row.name in words else placeholder
-        details = (function.__doc__ or "").strip()
         register = app.command(
             row.name,
-            help=f"{row.summary}.\n\n{details}",
+            help=f"{row.summary}.\n\n{details(function)}",
             short_help=row.summary,
             epilog=epilog(row),
             rich_help_panel=row.panel,
@@ -76,61 +105,125 @@ def build(words: Sequence[str]) -> typer.Typer:
     return app
 
 
+def words_to_complete() -> list[str]:
+    # bash hands over the one, zsh and fish the other.
+    names = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+    return " ".join(os.environ.get(name, "") for name in names).split()
+
+
 def command_of(words: Sequence[str]) -> str:
     names = {row.name for row in COMMANDS}
     return next((word for word in words if word in names), "aitrade")
 
 
-def tell(error: AitradeError, command: str, *, as_json: bool) -> None:
-    if as_json:
-        from aitrade_cli.report.ndjson import write_error
-
-        write_error(sys.stderr, command, error)
-        return
-    print(f"error: {error}", file=sys.stderr)
-    if error.hint:
-        print(f"\nhint: {error.hint}", file=sys.stderr)
-
-
-def record_bug() -> Path:
-    """Write the traceback where the user can pick it up; it never reaches the screen."""
-    import platform
-    import tempfile
-    import traceback
-
-    path = Path(tempfile.gettempdir()) / f"aitrade-bug-{os.getpid()}.txt"
-    facts = f"aitrade {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    path.write_text(f"{facts}\n{' '.join(sys.argv)}\n\n{traceback.format_exc()}")
-    return path
+def wants_json(words: Sequence[str]) -> bool:
+    asked = os.environ.get("AITRADE_JSON", "").lower()
+    return "--json" in words or asked in {"1", "true", "yes", "on", "t", "y"}
 
 
 def debugging() -> bool:
     return os.environ.get("AITRADE_DEBUG", "") not in {"", "0"}
 
 
-def wants_json(words: Sequence[str]) -> bool:
-    asked = os.environ.get("AITRADE_JSON", "").lower() in {"1", "true", "yes", "on", "t", "y"}
-    return "--json" in words or (asked and "--no-json" not in words)
+def tell(error: AitradeError, words: Sequence[str]) -> None:
+    """Say on stderr what went wrong and what to try, for a person or as one JSON line."""
+    if debugging():
+        import traceback
+
+        traceback.print_exc()
+    try:
+        if wants_json(words):
+            from aitrade_cli.report.ndjson import write_error
+
+            write_error(sys.stderr, command_of(words), error)
+            return
+        from aitrade_cli.report.plain import one_line, plain
+
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        if error.hint:
+            print(f"\nhint: {plain(error.hint)}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is closed or its disk is full: nobody is left to tell
+
+
+def bug_of(error: Exception) -> Bug:
+    """Write the traceback where the user can pick it up; it never reaches the screen."""
+    import platform
+    import tempfile
+    import traceback
+
+    facts = f"aitrade {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    text = f"{facts}\n{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
+    said = f"a bug in aitrade ({type(error).__name__})"
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="aitrade-bug-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return Bug(f"{said}; its report could not be written", hint="set AITRADE_DEBUG=1 to see it")
+    return Bug(f"{said}; see `{path}`")
+
+
+def usage_of(error: typer.TyperException, words: Sequence[str]) -> Usage:
+    name = command_of(words)
+    command = "aitrade --help" if name == "aitrade" else f"aitrade {name} --help"
+    return Usage(error.format_message().rstrip("."), hint=f"`{command}` lists what there is")
+
+
+def failure_of(error: Exception, words: Sequence[str]) -> AitradeError:
+    """The failure to tell the user for whatever was raised."""
+    match error:
+        case AitradeError():
+            return error
+        case typer.TyperException():
+            return usage_of(error, words)
+        case BrokenPipeError():
+            return ReaderLeft()
+        case MemoryError():
+            return OutOfMemory()
+        case OSError(errno=errno.ENOSPC):
+            return DiskFull()
+    return bug_of(error)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    try:
+        if not sys.argv[1:] and "_AITRADE_COMPLETE" not in os.environ:
+            build(())(["--help"], prog_name="aitrade", standalone_mode=False)
+            return Usage.exit_code
+        code = build(words)(prog_name="aitrade", standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as left:
+        # Typer and Rich end the process with 1 when a reader leaves.
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
+        failure: AitradeError = ReaderLeft()
+    except Exception as error:  # the one place: whatever else got here is a bug of ours
+        failure = failure_of(error, words)
+        if not isinstance(failure, ReaderLeft):
+            tell(failure, words)
+    drop_what_is_left()
+    return failure.exit_code
+
+
+def drop_what_is_left() -> None:
+    # Python flushes once more at its end, and would complain of the same failure.
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
     """Run one command line and end the process with its exit code."""
-    completing = (os.environ.get(name, "") for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS"))
-    words = [*sys.argv[1:], *" ".join(completing).split()]
-    try:
-        build(words)(prog_name="aitrade")
-    except AitradeError as error:
-        if debugging():
-            raise
-        tell(error, command_of(words), as_json=wants_json(words))
-        sys.exit(error.exit_code)
-    except Exception as error:  # the one place: whatever got here is a bug of ours
-        if debugging():
-            raise
-        path = record_bug()
-        print(f"error: a bug in aitrade ({type(error).__name__}); see `{path}`", file=sys.stderr)
-        print(f"\nhint: {ISSUES_HINT}", file=sys.stderr)
-        sys.exit(BUG)
+    from aitrade_cli.pipeline.standard import prepare_streams
+
+    prepare_streams()
+    sys.exit(run([*sys.argv[1:], *words_to_complete()]))
 
 
 if __name__ == "__main__":

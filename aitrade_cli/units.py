@@ -16,16 +16,24 @@ def bytes_text(value: float | None) -> str:
     """Powers of 1,000, three digits: ``12847116`` -> ``12.8 MB``."""
     if value is None:
         return DASH
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:.0f} B" if unit == "B" else f"{value:.3g} {unit}"
+    if round(abs(value)) < 1000:
+        return f"{round(value)} B"
+    for unit in ("kB", "MB", "GB"):
         value /= 1000
+        if unit == "GB" or round(abs(value)) < 1000:
+            return f"{three_digits(value)} {unit}"
     raise AssertionError("unreachable: GB always returns")
+
+
+def three_digits(value: float) -> str:
+    """``12.847`` -> ``12.8``, ``9.996`` -> ``10``, ``1234.5`` -> ``1,234``; no exponent above 1."""
+    text = f"{value:.3g}"
+    return f"{value:,.0f}" if "e+" in text else text
 
 
 def share_text(value: float | None, digits: int = 1) -> str:
     """A share in 0..1 as per cent: ``0.0034`` -> ``0.3 %``."""
-    return DASH if value is None else f"{value * 100:.{digits}f} %"
+    return DASH if value is None else f"{rounded(value * 100, digits):.{digits}f} %"
 
 
 def ratio_text(value: float | None) -> str:
@@ -35,23 +43,31 @@ def ratio_text(value: float | None) -> str:
 
 def number_text(value: float | None, digits: int = 3) -> str:
     """A plain number with its sign only where negative."""
-    return DASH if value is None else f"{value:.{digits}f}"
+    return DASH if value is None else f"{rounded(value, digits):.{digits}f}"
 
 
 def change_text(value: float | None, digits: int = 3) -> str:
     """A difference, always signed: ``+0.012``."""
-    return DASH if value is None else f"{value:+.{digits}f}"
+    return DASH if value is None else f"{rounded(value, digits):+.{digits}f}"
+
+
+def rounded(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0  # -0.0 would print as `-0.000`
 
 
 def microseconds_text(value: float | None) -> str:
-    """``948.2`` -> ``948 µs``; from ten milliseconds on in ms."""
+    """``948.2`` -> ``948 µs``; from ten milliseconds on in ms, from one second on in s."""
     if value is None:
         return DASH
-    if value >= 10_000:
-        return f"{value / 1000:.3g} ms" if value < 1_000_000 else f"{value / 1e6:.3g} s"
-    return f"{value:.0f} µs" if value >= 100 else f"{value:.1f} µs"
+    if value < 99.95:
+        return f"{value:.1f} µs"
+    if value < 10_000:
+        return f"{value:.0f} µs"
+    if value < 999_500:
+        return f"{three_digits(value / 1e3)} ms"
+    return f"{three_digits(value / 1e6)} s"
 
 
 def seconds_text(value: float | None) -> str:
     """``12.34`` -> ``12.3 s``."""
-    return DASH if value is None else f"{value:.3g} s"
+    return DASH if value is None else f"{three_digits(value)} s"

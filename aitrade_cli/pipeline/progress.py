@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from aitrade_cli.report.plain import one_line
+
 Say = Callable[[str], None]
 
 
@@ -36,7 +38,7 @@ def say_json(command: str, text: str) -> None:
 
 def say_in_place(text: str) -> None:
     columns = shutil.get_terminal_size().columns
-    sys.stderr.write(f"\r\x1b[2K{text[: columns - 1]}")
+    sys.stderr.write(f"\r\x1b[2K{one_line(text)[: columns - 1]}")
     sys.stderr.flush()
 
 
@@ -46,5 +48,5 @@ def wipe() -> None:
 
 
 def print_line(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(one_line(text) + "\n")
     sys.stderr.flush()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from aitrade_cli.errors import BadInput, NothingArrived, ReaderLeft, Refused, WouldOverwrite
 from aitrade_cli.files import replace
 
 STDIO: Final = "-"
 NAME_FROM_STDIN: Final = "model"
+LARGEST_INPUT_BYTES: Final = 4 * 1024**3
+PIECE_BYTES: Final = 16 * 1024**2
 
 
 class CannotRead(BadInput):
@@ -21,6 +26,22 @@ class CannotRead(BadInput):
 
 class CannotWrite(BadInput):
     """The output's folder is not there or may not be written, or the disk is full."""
+
+
+class InputTooLarge(BadInput):
+    """More bytes than any model has; reading on would take the machine's memory."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"`{source}` holds more than {LARGEST_INPUT_BYTES / 1024**3:.0f} GiB")
+
+
+class StdinIsTerminal(BadInput):
+    """`-` was given and nothing is piped in: a person would wait for ever."""
+
+    default_hint = "pipe a model in: `aitrade inspect - < model.pt`"
+
+    def __init__(self) -> None:
+        super().__init__("stdin is a terminal, not a model")
 
 
 class BytesOnTerminal(Refused):
@@ -46,18 +67,52 @@ def read_input(source: str) -> Incoming:
 
     Raises:
         CannotRead: the file cannot be read.
+        InputTooLarge: there are more than 4 GiB of it.
         NothingArrived: stdin closed without a byte.
+        StdinIsTerminal: stdin is a terminal.
     """
     if source == STDIO:
-        data = sys.stdin.buffer.read()
-        if not data:
-            raise NothingArrived
-        return Incoming(data, STDIO, None)
+        return Incoming(read_stdin(), STDIO, None)
     path = Path(source)
     try:
-        return Incoming(path.read_bytes(), path.name, path.resolve().parent)
+        data = read_file(path) if path.is_file() else read_device(path)
+        return Incoming(data, path.name, path.resolve().parent)
     except OSError as error:
         raise CannotRead(f"cannot read `{source}`: {error.strerror}") from error
+
+
+def read_file(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_INPUT_BYTES:
+        raise InputTooLarge(str(path))
+    return path.read_bytes()
+
+
+def read_device(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return read_all(file, str(path))
+
+
+def read_stdin() -> bytes:
+    if sys.stdin.isatty():
+        raise StdinIsTerminal
+    try:
+        data = read_all(sys.stdin.buffer, "stdin")
+    except OSError as error:  # a folder as stdin: `aitrade inspect - < .`
+        raise CannotRead(f"cannot read stdin: {error.strerror}") from error
+    if not data:
+        raise NothingArrived
+    return data
+
+
+def read_all(file: BinaryIO, source: str) -> bytes:
+    """Read to the end, in pieces, so that `/dev/zero` ends before the memory does."""
+    pieces, size = [], 0
+    while piece := file.read(PIECE_BYTES):
+        size += len(piece)
+        if size > LARGEST_INPUT_BYTES:
+            raise InputTooLarge(source)
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def output_name(source: str, output: str | None, suffix: str, *, force: bool) -> str:
@@ -77,15 +132,18 @@ def output_name(source: str, output: str | None, suffix: str, *, force: bool) ->
         return STDIO
     stem = NAME_FROM_STDIN if source == STDIO else Path(source).stem
     target = Path(stem + suffix) if output is None else Path(output)
-    if target.is_dir() or not target.parent.is_dir():
-        raise CannotWrite(f"cannot write `{target}`: not a file in an existing folder")
-    if target.exists() and not force:
-        raise WouldOverwrite(str(target))
+    with naming(str(target)):
+        if kind_of(target) == "folder" or kind_of(target.parent) != "folder":
+            raise CannotWrite(f"cannot write `{target}`: not a file in an existing folder")
+        if kind_of(target) == "file" and not force:
+            raise WouldOverwrite(str(target))
     return str(target)
 
 
 def write_output(target: str, data: bytes, *, force: bool = False) -> None:
     """Write to stdout where ``target`` is ``-``, else to a file, all of it or nothing.
+
+    A device or named pipe is written through, never replaced: `-o /dev/null` discards.
 
     Raises:
         ReaderLeft: the next command of the pipe closed early.
@@ -96,23 +154,61 @@ def write_output(target: str, data: bytes, *, force: bool = False) -> None:
         write_stdout(data)
         return
     path = Path(target)
-    if path.exists() and not force:
-        raise WouldOverwrite(target)
-    try:
+    with naming(target):
+        if kind_of(path) == "device":
+            path.write_bytes(data)
+            return
+        if kind_of(path) == "file" and not force:
+            raise WouldOverwrite(target)
         replace(path, data)
+
+
+@contextmanager
+def naming(target: str) -> Iterator[None]:
+    """Turn whatever the file system says into one line with the name in it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderLeft from None
     except OSError as error:
         raise CannotWrite(f"cannot write `{target}`: {error.strerror}") from error
 
 
-def write_stdout(data: bytes) -> None:
+def kind_of(path: Path) -> str:
+    """``file``, ``folder``, ``device`` (pipes and sockets too), or ``nothing``."""
     try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "device"
+
+
+def write_stdout(data: bytes) -> None:
+    with telling_of_stdout():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+
+
+@contextmanager
+def telling_of_stdout() -> Iterator[None]:
+    """Turn a failed write to stdout or stderr into the failure that a shell expects.
+
+    Raises:
+        ReaderLeft: nobody reads any more.
+        CannotWrite: the disk behind a redirection is full.
+    """
+    try:
+        yield
     except BrokenPipeError:
-        leave_quietly()
+        silence_stdout()
+        raise ReaderLeft from None
+    except OSError as error:
+        silence_stdout()
+        raise CannotWrite(f"cannot write to stdout: {error.strerror}") from error
 
 
-def leave_quietly() -> None:
-    """End as the shell expects when nobody reads; Python's own last flush must not complain."""
+def silence_stdout() -> None:
+    # What is still in Python's buffer would fail once more at the interpreter's end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise ReaderLeft from None

@@ -10,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict
+from aitrade_cli.report.plain import plain
 
 WIDTH_WITHOUT_TERMINAL = 80
 VERDICT_STYLE = {True: "bold green", False: "bold red", None: "bold"}
@@ -26,7 +27,8 @@ def draw(blocks: Iterable[Block], stream: TextIO) -> None:
     console = Console(file=stream, highlight=False, emoji=False, width=width)
     with console.capture() as captured:
         draw_blocks(console, blocks)
-    stream.write(captured.get())
+    # Rich fills lines up with blanks; a diff or a mail is better without.
+    stream.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:
@@ -35,7 +37,7 @@ def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:
             console.print()
         match block:
             case Verdict(text=text, good=good):
-                console.print(Text(text, style=VERDICT_STYLE[good]))
+                console.print(Text(plain(text), style=VERDICT_STYLE[good]))
             case Notes(title=title, lines=lines):
                 draw_notes(console, title, lines)
             case Facts() | Table():
@@ -44,15 +46,17 @@ def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:
 
 def draw_notes(console: Console, title: str, lines: Iterable[str]) -> None:
     if title:
-        console.print(Text(title, style="italic"))
+        console.print(Text(plain(title), style="italic"))
     for line in lines:
         grid = RichTable.grid(padding=(0, 1))
-        grid.add_row(Text("-"), Text(line))
+        grid.add_row(Text("-"), Text(plain(line)))
         console.print(grid)
 
 
 def draw_grid(console: Console, block: Facts | Table) -> None:
-    grid = RichTable(title=block.title or None, title_justify="left", box=None, pad_edge=False)
+    # `Text`, so that a `[` in a title is no markup.
+    title = Text(plain(block.title), style="italic") if block.title else None
+    grid = RichTable(title=title, title_justify="left", box=None, pad_edge=False)
     match block:
         case Facts():
             grid.show_header = False
@@ -62,11 +66,11 @@ def draw_grid(console: Console, block: Facts | Table) -> None:
             for position, column in enumerate(columns):
                 words = position < left
                 grid.add_column(
-                    Text(column),
+                    Text(plain(column)),
                     justify="left" if words else "right",
                     overflow="fold",
                     no_wrap=not words,
                 )
     for row in block.rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(plain(cell)) for cell in row))
     console.print(grid)

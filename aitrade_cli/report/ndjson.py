@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final, Literal, TextIO
@@ -37,18 +37,26 @@ def to_data(value: Any) -> Any:  # noqa: ANN401 -- the seam between typed report
         case Mapping():
             return {str(key): to_data(item) for key, item in value.items()}
         case list() | tuple() | frozenset() | set():
-            return [to_data(item) for item in value]
-    if is_dataclass(value):
+            return [to_data(item) for item in ordered(value)]
+    if is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in fields(value)]
         names += getattr(value, "JSON_PROPERTIES", ())
         return {name: to_data(getattr(value, name)) for name in names}
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def ordered(items: Collection[Any]) -> Collection[Any]:
+    # A set comes out in one order whatever the hash seed, so that two runs print the same.
+    return sorted(items, key=repr) if isinstance(items, set | frozenset) else items
+
+
 def write(stream: TextIO, command: str, kind: Kind, data: Any) -> None:  # noqa: ANN401
-    """Write one line in one call, so short lines from two stages of a pipe stay whole."""
+    """Write one line in one call, so short lines from two stages of a pipe stay whole.
+
+    Pure ASCII: a name that is no text and a terminal that is not UTF-8 do not break it.
+    """
     line = {"aitrade": SCHEMA, "command": command, "kind": kind, "data": to_data(data)}
-    stream.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
+    stream.write(json.dumps(line, allow_nan=False) + "\n")
     stream.flush()
 
 
