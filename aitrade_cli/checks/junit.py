@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from aitrade_cli.checks.report import why
 from aitrade_cli.checks.runner import CheckLine
+from aitrade_cli.report.plain import plain
 
 
 def junit(lines: Sequence[CheckLine]) -> bytes:
@@ -33,7 +35,7 @@ def add_case(suite: ElementTree.Element, line: CheckLine) -> None:
         name=f"{line.id} {line.promise}",
         time=f"{line.wall_seconds:.3f}",
     )
-    text = line.regression or line.reason or ""
+    text = plain(why(line))  # XML has no form for control characters
     if line.bad:
         ElementTree.SubElement(case, "failure", message=text, type=line.status)
     elif line.status == "unavailable":

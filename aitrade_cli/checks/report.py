@@ -35,12 +35,13 @@ def _(report: CheckReport) -> Sequence[Block]:
     for line in report.lines:
         counts[line.status] += 1
     said = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
+    rows_word = "row" if len(report.lines) == 1 else "rows"
     rows = [row_of(line) for line in report.lines]
     columns = ("Row", "Status", "Speed claimed", "here", "Memory claimed", "here", "Wall")
     reasons = [f"{line.id}: {text}" for line in report.lines if (text := why(line))]
     conditions = [f"{line.id}: {line.conditions}" for line in report.lines if line.conditions]
     blocks: list[Block] = [
-        Verdict(f"{len(report.lines)} rows: {said}", report.passed),
+        Verdict(f"{len(report.lines)} {rows_word}: {said}", report.passed),
         Table("Measured on this machine", columns, rows, left=2),
     ]
     if reasons:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,6 +25,7 @@ from aitrade_cli.checks.result import (
 from aitrade_cli.errors import Usage
 
 QUICK_TIMEOUT_SECONDS: Final = 120.0
+QUICK_TOTAL_SECONDS: Final = 285.0  # `--quick` promises five minutes
 FULL_TIMEOUT_SECONDS: Final = 900.0
 
 
@@ -81,11 +85,16 @@ def run_checks(
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[CheckLine]:
     """Yield one line a row as soon as it is known."""
+    start = time.monotonic()
     limit = timeout_seconds or (QUICK_TIMEOUT_SECONDS if quick else FULL_TIMEOUT_SECONDS)
     for position, row in enumerate(rows):
         done = "█" * position + "░" * (len(rows) - position)
         say(f"{done} {position}/{len(rows)}  {row.id} {row.promise}")
+        if quick and timeout_seconds is None:
+            left = start + QUICK_TOTAL_SECONDS - time.monotonic()
+            limit = max(1.0, min(QUICK_TIMEOUT_SECONDS, left))
         yield run_check(row, quick=quick, timeout_seconds=limit)
+    say(f"{'█' * len(rows)} {len(rows)}/{len(rows)}")
 
 
 def run_check(row: Row, *, quick: bool, timeout_seconds: float) -> CheckLine:
@@ -93,24 +102,47 @@ def run_check(row: Row, *, quick: bool, timeout_seconds: float) -> CheckLine:
     words = [sys.executable, "-m", "aitrade_cli.checks.worker", row.id]
     start = time.monotonic()
     try:
-        done = subprocess.run(
-            [*words, "--quick"] if quick else words,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = run_alone([*words, "--quick"] if quick else words, timeout_seconds)
         line = line_from_answer(row, answer_of(done))
     except subprocess.TimeoutExpired:
         line = without_numbers(row, "failed", f"no answer within {timeout_seconds:.0f} s")
     return replace(line, wall_seconds=round(time.monotonic() - start, 3))
 
 
+def run_alone(words: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process group of its own and leave nothing of it behind.
+
+    A check starts processes of its own; they must neither outlive it, measuring on into
+    the next row, nor hold its pipes open.
+    """
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="backslashreplace",
+        process_group=0,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout_seconds)
+        finally:
+            end_group(process.pid)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def end_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 def answer_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines:
-        return json.loads(lines[-1])
+        try:
+            return json.loads(lines[-1])
+        except ValueError:
+            return {"failed": f"the check's process answered `{lines[-1][:80]}`"}
     last = (done.stderr.strip().splitlines() or ["no word on stderr"])[-1]
     return {"failed": f"the check's process ended with {done.returncode}: {last}"}
 

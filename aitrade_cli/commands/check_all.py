@@ -28,7 +28,8 @@ def check_all(
         str, option("--tolerance", help="How far a ratio may fall below the baseline's")
     ] = "10%",
     junit: Annotated[
-        str | None, option("--junit", metavar="FILE", help="Also write JUnit XML")
+        str | None,
+        option("--junit", metavar="FILE", help="Write JUnit XML too, over an earlier one"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -42,23 +43,24 @@ def check_all(
     from aitrade_cli.checks.baseline import compare, read_baseline
     from aitrade_cli.checks.report import CheckReport
     from aitrade_cli.checks.runner import rows_named, run_checks
-    from aitrade_cli.pipeline import emit, progress, write_output
+    from aitrade_cli.pipeline import emit, output_name, progress, write_output
 
     allowed = share(tolerance, "--tolerance")
     rows = rows_named(only or [])
     earlier = read_baseline(baseline) if baseline else {}
+    junit = output_name("", junit, "", force=True) if junit else None
     lines = []
     with progress("check-all", as_json=as_json) as say:
         for line in run_checks(rows, quick=quick, timeout_seconds=timeout, say=say):
             lines.append(compare(line, earlier.get(line.id), allowed))
             if as_json:
-                emit(lines[-1], command="check-all", as_json=True, kind="check")
+                emit(lines[-1], command="check-all", as_json=True, artefact=junit, kind="check")
     report = CheckReport(tuple(lines))
     if junit:
         from aitrade_cli.checks.junit import junit as as_junit
 
         write_output(junit, as_junit(report.lines), force=True)
     if not as_json:
-        emit(report, command="check-all", as_json=False)
+        emit(report, command="check-all", as_json=False, artefact=junit)
     if not report.passed:
         raise typer.Exit(1)
