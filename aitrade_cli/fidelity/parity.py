@@ -219,8 +219,8 @@ def parity_gate(parity: Parity, budget: Budget) -> Gate:
                 parity.real_max_abs,
             )
         )
-    if parity.broken:
-        lost = parity.broken
+    lost = parity.broken
+    if len(lost):
         more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
         told = f"lost `{lost[0].name}` ({lost[0].reason}){more}"
         return Gate("parity", "missed", told, required=bool(limits))
