@@ -43,7 +43,7 @@ def test_cutting_the_future_off_changes_nothing_before_it(name: str, bars: Bars)
         assert not knows_the_future(FEATURES[name], bars, keep), keep
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(keep=st.integers(1, 6225))
 def test_no_cut_changes_any_feature(keep: int) -> None:
     assert not knows_the_future(lambda bars: feature_matrix(bars, DEFAULT_FEATURES), EURUSD, keep)

@@ -82,7 +82,7 @@ def test_figures_agree_with_empyrical(run: str) -> None:
         assert ours(returns) == pytest.approx(theirs(name, returns), rel=1e-8), name
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(arrays(np.float64, st.integers(3, 40), elements=st.floats(-0.2, 0.2)))
 def test_random_runs_agree_with_empyrical(returns: np.ndarray) -> None:
     # Flat or subnormal runs are ours to define; the tests below do.
