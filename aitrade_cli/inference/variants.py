@@ -1,0 +1,77 @@
+"""What is measured, how long, and how long to wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run one model.
+
+    Attributes:
+        name: how reports call it; unique within a measurement.
+        artefact: the file, or its bytes.
+        runtime: ``eager``, ``compile``, ``onnxruntime``, ``openvino`` or ``auto``.
+        threads: of the runtime's own pool, >= 1.
+        arch: ``package.module:factory``, where the artefact needs the user's code.
+        trust_pickle: sha256 of a pickled file that the user chose to run.
+    """
+
+    name: str
+    artefact: Path | bytes
+    runtime: str = "auto"
+    threads: int = 1
+    arch: str | None = None
+    trust_pickle: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file as it is, its sample of bars included."""
+        if isinstance(self.artefact, bytes):
+            return len(self.artefact)
+        return self.artefact.stat().st_size
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A variant that was asked for and could not be measured."""
+
+    variant: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        rounds: times that every variant has its turn, >= 2; fewer for models so slow
+            that one call outlasts its share, but never under 6.
+        seconds: of measured calls for each variant and batch size, > 0.
+    """
+
+    rounds: int = 30
+    seconds: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds after which a silent worker is given up.
+
+    Attributes:
+        open: to start, import, read and check the file.
+        first_call: the first calls at a batch size; a compiler may run in them.
+        run: one round beyond twenty times what it should take.
+    """
+
+    open: float = 180.0
+    first_call: float = 600.0
+    run: float = 30.0
+
+
+FULL: Final = Effort()
+QUICK: Final = Effort(rounds=12, seconds=0.6)  # enough to choose among candidates
+PATIENT: Final = Patience()

@@ -1,0 +1,192 @@
+"""Reports as pictures: `--plot FILE.png`, `.svg` or `.html`. Matplotlib loads only when one is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from aitrade_cli.errors import BadInput, Usage
+from aitrade_cli.files import replace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ENDINGS: Final = (".png", ".svg", ".html")
+PANEL_INCHES: Final = (7.5, 3.0)
+BAR_INCHES: Final = 0.28
+
+
+class UnknownPlot(Usage):
+    """The file's ending names no kind of picture we draw."""
+
+    default_hint = f"end the name in {', '.join(f'`{ending}`' for ending in ENDINGS)}"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"`--plot {path}` is no picture we can draw")
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One horizontal bar a label, read from the top; ``low`` and ``high`` are whiskers."""
+
+    labels: Sequence[str]
+    values: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One named line; ``low`` and ``high`` shade the band around it."""
+
+    name: str
+    x: Sequence[float | int]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    style: Literal["line", "points"] = "line"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One pair of axes: either bars or curves."""
+
+    title: str
+    content: Bars | Sequence[Curve]
+    x_label: str
+    y_label: str = ""
+    log: Literal["none", "x", "y", "both"] = "none"
+    marks: Sequence[tuple[float, str]] = ()  # vertical lines worth pointing at
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Panels one below the other under one title."""
+
+    title: str
+    panels: Sequence[Panel]
+    notes: Sequence[str] = ()  # printed small at the foot: device, threads, runs
+
+
+def check_plot(path: str | None) -> None:
+    """Refuse a name that `save_plot` would refuse, before the long work begins.
+
+    Raises:
+        UnknownPlot: the ending is not one of ``ENDINGS``.
+        BadInput: the folder does not exist.
+    """
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in ENDINGS:
+        raise UnknownPlot(path)
+    if not Path(path).resolve().parent.is_dir():
+        raise BadInput(f"cannot write `{path}`: its folder is not there")
+
+
+def save_plot(path: str, figure: Figure) -> None:
+    """Draw a figure into a file; the ending chooses the kind. An old file is replaced.
+
+    Raises:
+        UnknownPlot: the ending is not one of ``ENDINGS``.
+        BadInput: the folder does not exist or may not be written.
+    """
+    check_plot(path)
+    ending = Path(path).suffix.lower()
+    data = picture(figure, "png" if ending == ".png" else "svg")
+    if ending == ".html":
+        data = page(figure.title, data.decode())
+    try:
+        replace(Path(path), data)
+    except OSError as error:
+        raise BadInput(f"cannot write `{path}`: {error.strerror}") from error
+
+
+def picture(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+    """The file's bytes. The same figure gives the same bytes."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    heights = [panel_height(panel) for panel in figure.panels]
+    # Fixed salt and no date: a plot kept in a repository changes only when its numbers do.
+    with matplotlib.rc_context({"svg.hashsalt": "aitrade", "svg.fonttype": "path"}):
+        canvas = Canvas(figsize=(PANEL_INCHES[0], sum(heights) + 0.8), layout="constrained")
+        FigureCanvasAgg(canvas)
+        canvas.suptitle(figure.title, fontsize=12, fontweight="bold")
+        axes = canvas.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+        for panel, ax in zip(figure.panels, axes[:, 0], strict=True):
+            draw_panel(ax, panel)
+        if figure.notes:
+            canvas.supxlabel("\n".join(figure.notes), fontsize=7, color="0.35")
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        canvas.savefig(buffer, format=kind, dpi=144, metadata=metadata)
+    return buffer.getvalue()
+
+
+def panel_height(panel: Panel) -> float:
+    if isinstance(panel.content, Bars):
+        return 0.9 + BAR_INCHES * len(panel.content.labels)
+    return PANEL_INCHES[1]
+
+
+def draw_panel(ax: Axes, panel: Panel) -> None:
+    ax.set_title(panel.title, fontsize=10, loc="left")
+    ax.set_xlabel(panel.x_label, fontsize=8)
+    ax.set_ylabel(panel.y_label, fontsize=8)
+    ax.tick_params(labelsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+    if panel.log in {"x", "both"}:
+        ax.set_xscale("log")
+    if panel.log in {"y", "both"}:
+        ax.set_yscale("log")
+    if isinstance(panel.content, Bars):
+        draw_bars(ax, panel.content)
+    else:
+        draw_curves(ax, panel.content)
+    for at, text in panel.marks:
+        ax.axvline(at, color="0.5", linewidth=0.8, linestyle="--")
+        ax.annotate(text, (at, 1.0), xycoords=("data", "axes fraction"), fontsize=7, color="0.35")
+
+
+def draw_bars(ax: Axes, bars: Bars) -> None:
+    rows = range(len(bars.labels))
+    whiskers = None
+    if bars.low is not None and bars.high is not None:
+        below = [max(0.0, v - low) for v, low in zip(bars.values, bars.low, strict=True)]
+        above = [max(0.0, high - v) for v, high in zip(bars.values, bars.high, strict=True)]
+        whiskers = [below, above]
+    ax.barh(rows, bars.values, xerr=whiskers, height=0.65, color="#4477aa", ecolor="0.2", capsize=2)
+    # matplotlib would read a `$` in a file's name as the start of a formula.
+    ax.set_yticks(rows, [label.replace("$", r"\$") for label in bars.labels])
+    ax.invert_yaxis()
+
+
+def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
+    for curve in curves:
+        (line,) = ax.plot(
+            curve.x,
+            curve.y,
+            "-" if curve.style == "line" else ".",
+            linewidth=1.2,
+            label=curve.name.replace("$", r"\$"),
+        )
+        if curve.low is not None and curve.high is not None:
+            ax.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2)
+    if len(curves) > 1:
+        ax.legend(fontsize=7, frameon=False)
+
+
+def page(title: str, svg: str) -> bytes:
+    """One HTML file that needs nothing beside it."""
+    drawing = svg[svg.index("<svg") :]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(title)}</title>"
+        "<style>body{margin:2em auto;max-width:60em}svg{width:100%;height:auto}</style>"
+        f"</head><body>{drawing}</body></html>\n"
+    ).encode()

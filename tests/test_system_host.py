@@ -1,0 +1,154 @@
+"""Host facts from recorded files, and the one promise about the real host: it can be asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aitrade_cli.report.ndjson import to_data
+from aitrade_cli.system.host import (
+    CpuClock,
+    describe_host,
+    load_between,
+    parse_cpuinfo,
+    parse_peak,
+    peak_memory_bytes,
+    quota_cores,
+    read_cpu_clock,
+    reset_peak_memory,
+    set_flags,
+    usable_cores,
+)
+
+X86 = """processor\t: 0
+model name\t: Intel(R) Xeon(R) Platinum 8480+
+flags\t\t: fpu sse2 avx2 avx512f avx512_vnni avx512_bf16 amx_int8 amx_bf16
+
+processor\t: 1
+model name\t: another
+flags\t\t: fpu
+"""
+ARM = """processor\t: 0
+BogoMIPS\t: 2100.00
+Features\t: fp asimd asimddp i8mm bf16 sve
+CPU implementer\t: 0x41
+"""
+
+
+def test_the_first_processor_of_an_x86_host_is_read() -> None:
+    name, instructions = parse_cpuinfo(X86)
+    assert name == "Intel(R) Xeon(R) Platinum 8480+"
+    assert instructions == (
+        "avx2",
+        "avx512f",
+        "avx512_vnni",
+        "avx512_bf16",
+        "amx_int8",
+        "amx_bf16",
+    )
+
+
+def test_an_arm_host_has_no_name_but_has_features() -> None:
+    name, instructions = parse_cpuinfo(ARM)
+    assert name
+    assert instructions == ("asimddp", "i8mm", "bf16", "sve")
+
+
+def test_a_flag_is_a_whole_word() -> None:
+    assert parse_cpuinfo("flags : avx2x myavx512f avx512_vnni2")[1] == ()
+
+
+def test_macos_says_what_it_has_with_a_one() -> None:
+    lines = "hw.optional.arm.FEAT_DotProd: 1\nhw.optional.arm.FEAT_BF16: 0\n"
+    assert set_flags(lines) == "hw.optional.arm.FEAT_DotProd"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "50000 100000\n"}, 0.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+        ({"cpu.max": "garbage"}, None),
+    ],
+)
+def test_a_containers_limit_is_read_in_both_generations(
+    files: dict[str, str], cores: float | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert quota_cores(tmp_path) == cores
+
+
+def test_what_is_neither_ours_nor_idle_is_taken_by_others() -> None:
+    before = CpuClock(at=100.0, busy=50.0, stolen=1.0, average=0.4)
+    after = CpuClock(at=110.0, busy=65.0, stolen=2.0, average=1.4)
+    load = load_between(before, after, own_cpu_s=10.0)
+    assert load.others_cores == pytest.approx(0.5)
+    assert load.stolen_cores == pytest.approx(0.1)
+    assert load.average_before == 0.4
+
+
+def test_a_busy_neighbour_makes_a_loaded_host_and_an_idle_one_does_not() -> None:
+    still = CpuClock(at=0.0, busy=0.0, stolen=0.0, average=0.0)
+    cores = len(usable_cores())
+    busy = CpuClock(at=10.0, busy=10.0 * cores, stolen=0.0, average=2.0)
+    assert load_between(still, busy, own_cpu_s=0.0).loaded
+    assert not load_between(still, busy, own_cpu_s=10.0 * cores).loaded
+
+
+def test_rounding_of_the_clock_never_gives_a_negative_load() -> None:
+    still = CpuClock(at=0.0, busy=0.0, stolen=0.0, average=0.0)
+    assert load_between(still, still, own_cpu_s=0.3).others_cores == 0.0
+
+
+def test_this_host_describes_itself_without_importing_torch() -> None:
+    probe = (
+        "import sys; from aitrade_cli.system.host import describe_host, gpu_names;"
+        "host = describe_host(); assert host.cpu and host.memory_bytes > 0;"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    has_driver = Path("/proc/driver/nvidia").exists()
+    assert done.stdout.strip() == str(has_driver)
+
+
+def test_this_hosts_description_has_a_json_form() -> None:
+    host = describe_host()
+    assert host.cores_usable <= host.cores_online
+    assert to_data(host)["cpu"]
+
+
+def test_the_clock_only_goes_forward() -> None:
+    first, second = read_cpu_clock(), read_cpu_clock()
+    assert second.at >= first.at
+    assert second.busy >= first.busy - 0.05  # the kernel may take back a hundredth of idle
+
+
+def test_a_peak_in_kibibytes_is_given_in_bytes() -> None:
+    assert parse_peak("VmPeak:\t 9 kB\nVmHWM:\t   1784 kB\n") == 1784 * 1024
+    assert parse_peak("Name: x\n") == 0
+
+
+def test_the_peak_holds_what_was_held() -> None:
+    reset_peak_memory()
+    before = peak_memory_bytes()
+    block = np.ones(64 << 20, dtype=np.uint8)
+    assert peak_memory_bytes() - before >= 0.9 * block.nbytes
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="Linux forgets a peak here")
+def test_a_peak_can_be_forgotten() -> None:
+    block = np.ones(64 << 20, dtype=np.uint8)
+    high = peak_memory_bytes()
+    del block
+    reset_peak_memory()
+    assert peak_memory_bytes() < high
