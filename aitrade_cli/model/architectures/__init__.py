@@ -1,14 +1,15 @@
 """The networks that aitrade builds by name, one file each.
 
-All take one window, float32 ``[batch, time, feature]``, and give logits ``[batch, class]``. Widths are
-set layer by layer, in plain JSON, so that a pruned network is the same class with another config.
+All take one window, float32 ``[batch, time, feature]``, and give logits ``[batch, class]``.
+Widths are set layer by layer, in plain JSON, so that a pruned network is the same class with
+another config.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from torch import nn
 
@@ -75,11 +76,13 @@ def create(arch: Arch) -> nn.Module:
         raise WrongConfig(arch.name, str(error)) from error
 
 
-def _check_sizes(name: str, key: str, value: Any) -> None:
+def _check_sizes(name: str, key: str, value: object) -> None:
     """Every setting is a whole number or a list of them; strangers wrote some configs."""
     sizes = value if isinstance(value, list | tuple) else [value]
     if len(sizes) > DEEPEST:
         raise WrongConfig(name, f"`{key}` has {len(sizes)} entries, at most {DEEPEST} make sense")
     for size in sizes:
         if type(size) is not int or not 0 < size <= WIDEST:
-            raise WrongConfig(name, f"`{key}` holds `{size!r:.40}`, not a whole number in 1..{WIDEST}")
+            raise WrongConfig(
+                name, f"`{key}` holds `{size!r:.40}`, not a whole number in 1..{WIDEST}"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,8 +32,7 @@ class LSTM(nn.Module):
         super().__init__()
         widths = [features, *hidden_sizes]
         self.layers = nn.ModuleList(
-            nn.LSTM(before, after, batch_first=True)
-            for before, after in zip(widths, widths[1:], strict=False)
+            nn.LSTM(before, after, batch_first=True) for before, after in pairwise(widths)
         )
         self.head = nn.Linear(widths[-1], classes)
 

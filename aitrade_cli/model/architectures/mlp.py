@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,13 +29,11 @@ class MLP(nn.Module):
         features: int,
         window: int = 64,
         classes: int = 3,
-        hidden_sizes: Sequence[int] = (512, 256, 128),
+        hidden_sizes: Sequence[int] = (512, 512),
     ) -> None:
         super().__init__()
         widths = [window * features, *hidden_sizes]
-        self.hidden = nn.ModuleList(
-            nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, window: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch klass"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,7 +20,9 @@ class CausalConv(nn.Module):
         self.past = (kernel_size - 1) * dilation
         self.conv = nn.Conv1d(before, after, kernel_size, dilation=dilation)
 
-    def forward(self, signal: Float[Tensor, "batch before time"]) -> Float[Tensor, "batch after time"]:
+    def forward(
+        self, signal: Float[Tensor, "batch before time"]
+    ) -> Float[Tensor, "batch after time"]:
         return self.conv(functional.pad(signal, (self.past, 0)))
 
 
@@ -35,7 +38,9 @@ class CausalBlock(nn.Module):
         self.second = CausalConv(after, after, kernel_size=kernel_size, dilation=dilation)
         self.shortcut = nn.Identity() if before == after else nn.Conv1d(before, after, 1)
 
-    def forward(self, signal: Float[Tensor, "batch before time"]) -> Float[Tensor, "batch after time"]:
+    def forward(
+        self, signal: Float[Tensor, "batch before time"]
+    ) -> Float[Tensor, "batch after time"]:
         change = self.second(self.first(signal).relu()).relu()
         return (self.shortcut(signal) + change).relu()
 
@@ -44,8 +49,8 @@ class TCN(nn.Module):
     r"""Causal convolutions whose dilation doubles from block to block, read out at the last step.
 
     Looks back $1 + 2(k-1)(2^B-1)$ steps for kernel size $k$ and $B$ blocks (``receptive_field``):
-    253 with the defaults. Anything earlier cannot change the answer; a shorter window is padded with
-    zeros, so the time axis is free. All steps of a window run side by side.
+    253 with the defaults. Anything earlier cannot change the answer; a shorter window is padded
+    with zeros, so the time axis is free. All steps of a window run side by side.
 
     The paper's weight normalization and dropout are left out: both shape training only.
 
@@ -74,11 +79,13 @@ class TCN(nn.Module):
         widths = [features, *channels]
         self.blocks = nn.ModuleList(
             CausalBlock(before, after, kernel_size=kernel_size, dilation=2**depth)
-            for depth, (before, after) in enumerate(zip(widths, widths[1:], strict=False))
+            for depth, (before, after) in enumerate(pairwise(widths))
         )
         self.head = nn.Linear(widths[-1], classes)
 
-    def trace(self, window: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch width time"]:
+    def trace(
+        self, window: Float[Tensor, "batch time feature"]
+    ) -> Float[Tensor, "batch width time"]:
         """Every step's last hidden layer; column ``t`` depends on steps up to ``t`` only."""
         signal = window.transpose(1, 2)
         for block in self.blocks:

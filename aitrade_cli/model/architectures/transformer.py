@@ -1,4 +1,4 @@
-"""Transformer encoder over the steps of a window, averaged and read out."""
+"""Transformer encoder over the steps of a window, read out at the last."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ class Attention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * heads * head_size)
         self.output = nn.Linear(heads * head_size, width)
 
-    def forward(self, steps: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
-        split = self.query_key_value(steps).unflatten(-1, (3, self.heads, self.head_size))
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
+    def forward(
+        self, steps: Float[Tensor, "batch time width"]
+    ) -> Float[Tensor, "batch time width"]:
+        parts = self.query_key_value(steps).chunk(3, dim=-1)
+        query, key, value = (
+            part.unflatten(-1, (self.heads, self.head_size)).transpose(1, 2) for part in parts
+        )
         mixed = functional.scaled_dot_product_attention(query, key, value)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
@@ -41,7 +45,9 @@ class EncoderLayer(nn.Module):
         self.expand = nn.Linear(width, ffn_size)
         self.contract = nn.Linear(ffn_size, width)
 
-    def forward(self, steps: Float[Tensor, "batch time width"]) -> Float[Tensor, "batch time width"]:
+    def forward(
+        self, steps: Float[Tensor, "batch time width"]
+    ) -> Float[Tensor, "batch time width"]:
         steps = steps + self.attention(self.attention_norm(steps))
         return steps + self.contract(self.expand(self.ffn_norm(steps)).relu())
 
@@ -75,8 +81,8 @@ class Transformer(nn.Module):
         features: int,
         classes: int = 3,
         width: int = 256,
-        heads: Sequence[int] = (8, 8, 8, 8),
-        head_size: int = 32,
+        heads: Sequence[int] = (4, 4, 4, 4),
+        head_size: int = 64,
         ffn_sizes: Sequence[int] = (1024, 1024, 1024, 1024),
         age_waves: int = 8,
     ) -> None:
@@ -106,4 +112,4 @@ class Transformer(nn.Module):
         steps = self.embed(window) + self.age(self.waves(window.shape[1]))
         for layer in self.layers:
             steps = layer(steps)
-        return self.head(self.norm(steps).mean(dim=1))
+        return self.head(self.norm(steps[:, -1]))
