@@ -139,15 +139,19 @@ def sample_of(
             f" {least[1]:,} evaluation windows of {window} rows need {needed:,}"
         )
     sample = _cut(series, window, *sizes, symbol, source_sha256)
-    starts = sample.evaluation.timestamp_ns[: sizes[1]]
+    return _choice(sample, sizes[1], trained_until_ns)
+
+
+def _choice(sample: Sample, windows: int, trained_until_ns: int | None) -> SampleChoice:
     if trained_until_ns is None:
-        note = f"{sizes[1]:,} evaluation windows; what training saw is not known"
+        note = f"{windows:,} evaluation windows; what training saw is not known"
         return SampleChoice(sample, seen_in_training=False, note=note)
+    starts = sample.evaluation.timestamp_ns[:windows]
     seen = int((starts <= trained_until_ns).sum())
     if not seen:
-        note = f"{sizes[1]:,} evaluation windows, all after the last bar of training"
+        note = f"{windows:,} evaluation windows, all after the last bar of training"
         return SampleChoice(sample, seen_in_training=False, note=note)
-    note = f"{seen:,} of {sizes[1]:,} evaluation windows hold bars that training may have seen"
+    note = f"{seen:,} of {windows:,} evaluation windows hold bars that training may have seen"
     return SampleChoice(sample, seen_in_training=True, note=note)
 
 
