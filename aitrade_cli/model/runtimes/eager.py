@@ -1,0 +1,87 @@
+"""Torch as it is written, and the same module through `torch.compile`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from aitrade_cli.model.artefact import Artefact
+from aitrade_cli.model.network import build
+from aitrade_cli.model.runtimes.interface import CannotRun, first_line
+
+COMPILERS = ("g++", "clang++", "c++")
+
+
+class TorchRuntime:
+    """A module in eval mode on the CPU, without autograd.
+
+    Args:
+        artefact: anything torch can run.
+        threads: of torch's pool during a call, >= 1; put back afterwards.
+        compiled: run it through ``torch.compile``, which compiles in the first call of
+            each kind of shape.
+    """
+
+    device = "cpu"
+
+    def __init__(self, artefact: Artefact, threads: int = 1, *, compiled: bool = False) -> None:
+        self.name = "compile" if compiled else "eager"
+        module = build(artefact)
+        self._call = compile_module(module) if compiled else module
+        self._threads = threads
+
+    def run(self, window: Float32[np.ndarray, "batch time feature"]) -> np.ndarray:
+        """The first output for a batch of windows.
+
+        Raises:
+            CannotRun: the module does not take this shape.
+        """
+        if not window.flags.writeable or not window.flags.c_contiguous:
+            window = window.copy()  # torch warns of memory that it may not write to
+        with torch.inference_mode(), pool_of(self._threads):
+            try:
+                output = self._call(torch.from_numpy(window))
+            except Exception as error:  # a user's module may raise anything
+                raise CannotRun(f"torch stopped: {first_line(error)}") from error
+        first = output[0] if isinstance(output, tuple | list) else output
+        return first.detach().numpy()
+
+
+def compile_module(module: nn.Module) -> Callable[[Tensor], Any]:
+    """The module through Inductor; nothing is compiled before the first call."""
+    with warnings.catch_warnings():
+        # Inductor imports a part of torch that is written in TorchScript, which is deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.compile(module)
+
+
+@contextmanager
+def pool_of(threads: int) -> Iterator[None]:
+    """Torch's thread count is the process's own; leave it as it was."""
+    before = torch.get_num_threads()
+    if before == threads:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def why_no_compiler() -> str | None:
+    """What `torch.compile` lacks on this machine; `None` where it can work."""
+    if sys.platform == "win32":
+        return None  # it finds MSVC by itself, or says so
+    if any(map(shutil.which, COMPILERS)):
+        return None
+    return f"no C++ compiler, one of {', '.join(COMPILERS)}"
