@@ -140,7 +140,7 @@ class Card:
     decision: Decision | None = None
     sample: Sample | None = None
     history: tuple[Step, ...] = ()
-    trained_until_ns: int | None = None  # close of the last bar that training saw
+    trained_until_ns: int | None = None  # timestamp of the last bar that training saw
 
     def with_step(self, step: Step) -> Card:
         """The same card with one more line of history."""

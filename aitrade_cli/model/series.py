@@ -15,7 +15,8 @@ class Series:
     """Rows in time order: what the model sees, and the prices its decisions are filled at.
 
     Attributes:
-        timestamp_ns: when the bar closed, nanoseconds since 1970 UTC, rising.
+        timestamp_ns: the bar's own timestamp, nanoseconds since 1970 UTC, rising. Bars carry
+            the time at which they begin; their close is known one bar later.
         open_price: price at the open of the bar, > 0, in the instrument's currency.
         close_price: price at the close of the bar, > 0.
         features: what the model sees after normalisation, finite.
