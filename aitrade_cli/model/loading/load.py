@@ -23,6 +23,7 @@ from aitrade_cli.model.loading.own import (
     weights_of,
 )
 from aitrade_cli.model.loading.pickled_module import (
+    PickledModule,
     check_trust,
     refuse,
     run_trusted,
@@ -147,8 +148,12 @@ def from_object(value: Any, request: Request) -> Artefact:
 def from_trusted(request: Request, wanted: tuple[str, ...]) -> Artefact:
     # Kept for good: whoever gets the artefact later sees that a pickle was run for it.
     artefact = from_object(run_trusted(request.data), request)
-    step = Step("trust-pickle", {"sha256": request.trust, "wanted": list(wanted)}, {}, {}, None)
+    step = trust_step(request.trust or "", wanted)
     return replace(artefact, card=artefact.card.with_step(step))
+
+
+def trust_step(sha256: str, wanted: tuple[str, ...]) -> Step:
+    return Step("trust-pickle", {"sha256": sha256, "wanted": list(wanted)}, {}, {}, None)
 
 
 def from_weights(weights: dict[str, Any], request: Request) -> Artefact:
@@ -162,9 +167,15 @@ def from_weights(weights: dict[str, Any], request: Request) -> Artefact:
 
 def from_exported(request: Request, members: Members) -> Artefact:
     # Imports torch.export, a second of work that no other file needs.
-    from aitrade_cli.model.loading.pt2 import vet_program
+    from aitrade_cli.model.loading.pt2 import read_card, vet_program
 
-    archive, card = vet_program(members, request.limits)
+    try:
+        archive, card = vet_program(members, request.limits, files.sha256(request.data))
+    except PickledModule as error:
+        if request.trust is None:
+            raise
+        step = trust_step(request.trust, error.wanted)
+        return Artefact(read_card(members).with_step(step), Exported(request.data))
     return Artefact(own_card(members) or card, Exported(archive))
 
 
@@ -172,7 +183,7 @@ def from_script(request: Request, members: Members) -> Artefact:
     # Imports torch, which an ONNX file does without.
     from aitrade_cli.model.loading.script import vet_script
 
-    archive, card = vet_script(members, request.limits)
+    archive, card = vet_script(members)
     return Artefact(own_card(members) or card, Script(archive))
 
 

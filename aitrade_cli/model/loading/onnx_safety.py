@@ -12,11 +12,12 @@ from typing import Final
 import onnx
 from google.protobuf.message import DecodeError
 
-from aitrade_cli.errors import BadInput, Refused
-from aitrade_cli.model.artefact import METADATA_KEY, OnnxGraph
+from aitrade_cli.errors import BadInput
+from aitrade_cli.model.artefact import METADATA_KEY, PROTOBUF_MAX, OnnxGraph, TooLargeForOnnx
 from aitrade_cli.model.card import Card, TensorSpec
 from aitrade_cli.model.loading.external_data import inline
 from aitrade_cli.model.loading.limits import Limits
+from aitrade_cli.model.loading.operators import CustomOperators
 from aitrade_cli.model.loading.own import card_of_text
 from aitrade_cli.model.loading.protobuf import count_messages
 
@@ -54,18 +55,6 @@ class NotOnnx(BadInput):
     default_hint = "export the model again: `aitrade export-onnx MODEL -o model.onnx`"
 
 
-class CustomOperators(Refused):
-    """The graph asks for operators that only a foreign native library could bring."""
-
-    default_hint = "export the model with standard operators: `aitrade export-onnx MODEL`"
-
-    def __init__(self, operators: Iterable[str]) -> None:
-        names = sorted(set(operators))
-        shown = ", ".join(f"`{name[:80]}`" for name in names[:6])
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        super().__init__(f"the graph wants custom operators: {shown}{more}")
-
-
 def read_onnx(data: bytes, folder: Path | None, limits: Limits) -> tuple[OnnxGraph, Card]:
     """Parse, vet and make self-contained.
 
@@ -93,6 +82,8 @@ def read_onnx(data: bytes, folder: Path | None, limits: Limits) -> tuple[OnnxGra
     check_rules(model)
     text = take_metadata(model)
     card = card_of_text(text) if text is not None else card_of_graph(model)
+    if model.ByteSize() > PROTOBUF_MAX:
+        raise TooLargeForOnnx(model.ByteSize())
     return OnnxGraph(model.SerializeToString(deterministic=True)), card
 
 

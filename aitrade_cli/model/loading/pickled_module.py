@@ -20,11 +20,13 @@ TEXTS_KEPT: Final = 2  # STACK_GLOBAL takes the last two
 class PickledModule(Refused):
     """Loading this pickle would import and call what it names."""
 
-    def __init__(self, wanted: tuple[str, ...], sha256: str) -> None:
+    def __init__(self, wanted: tuple[str, ...], sha256: str, member: str = "") -> None:
         names = ", ".join(f"`{name}`" for name in wanted[:SHOWN])
         more = f" and {len(wanted) - SHOWN} more" if len(wanted) > SHOWN else ""
+        where = f"`{member}` inside is " if member else ""
         super().__init__(
-            f"a pickled module, which runs Python as it loads; it wants {names or 'objects'}{more}",
+            f"{where}a pickled module, which runs Python as it loads; "
+            f"it wants {names or 'objects'}{more}",
             hint=f"save `model.state_dict()` instead; or, if you made this file yourself: "
             f"`--trust-pickle {sha256}`",
         )
