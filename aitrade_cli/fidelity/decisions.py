@@ -218,6 +218,11 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
+def agreement_text(agreement: float) -> str:
+    """A share in per cent, rounded down: 100.0 % is said of no less than all."""
+    return f"{math.floor(agreement * 1000 + 1e-9) / 10:.1f} %"
+
+
 def decisions_gate(decisions: Decisions, budget: Budget) -> Gate:
     """Void where the original does not trade; else held or missed by the flip budgets."""
     limits = [
@@ -231,14 +236,10 @@ def decisions_gate(decisions: Decisions, budget: Budget) -> Gate:
     if decisions.void:
         return Gate("decisions", "void", decisions.void, required=bool(limits))
     told = (
-        f"{share_text(decisions.agreement)} of {count_text(decisions.bars)} decisions agree,"
-        f" {count_text(decisions.side_flips)} side {_plural('flip', decisions.side_flips)}"
+        f"{agreement_text(decisions.agreement)} of {count_text(decisions.bars)} decisions agree,"
+        f" side flips: {count_text(decisions.side_flips)}"
     )
     return gate_with_limits("decisions", told, limits)
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else word + "s"
 
 
 def _kinds(

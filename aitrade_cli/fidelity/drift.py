@@ -17,7 +17,7 @@ from aitrade_cli.market.metrics import CONSTANT_BELOW, Metrics, measure
 from aitrade_cli.units import change_text
 
 Quantity: TypeAlias = Literal["total_return", "sharpe", "max_drawdown", "turnover"]
-Answer: TypeAlias = Literal["not distinguishable", "worse", "better", "undefined"]
+Answer: TypeAlias = Literal["not distinguishable", "worse", "better"]
 
 QUANTITIES: Final[tuple[Quantity, ...]] = ("total_return", "sharpe", "max_drawdown", "turnover")
 RESAMPLES: Final = 2_000
@@ -45,7 +45,7 @@ class Difference:
     change: float | None
     low: float | None
     high: float | None
-    answer: Answer
+    answer: Answer | Literal["not defined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +159,10 @@ def backtest_gate(drift: Drift, budget: Budget) -> Gate:
     sharpe = drift.difference("sharpe")
     interval = ""
     if sharpe.low is not None and sharpe.high is not None:
-        interval = f" [{change_text(sharpe.low, 2)}, {change_text(sharpe.high, 2)}]"
+        interval = f" [{change_text(sharpe.low)}, {change_text(sharpe.high)}]"
     if not (drift.before.trades or drift.after.trades):
         return Gate("backtest", "void", "neither model ever trades", required=bool(limits))
-    told = f"{drift.answer}: Sharpe {change_text(sharpe.change, 2)}{interval}"
+    told = f"{drift.answer}: Sharpe {change_text(sharpe.change)}{interval}"
     return gate_with_limits("backtest", told, limits)
 
 
@@ -199,7 +199,7 @@ def _difference(
     known = changes[~np.isnan(changes)]
     # Where most resamples have no such figure, those that have it are not a fair draw.
     if before is None or after is None or len(known) < len(changes) / 2:
-        return Difference(quantity, before, after, None, None, None, "undefined")
+        return Difference(quantity, before, after, None, None, None, "not defined")
     low, high = (float(end) for end in np.percentile(known, [2.5, 97.5]))
     if low <= 0 <= high:
         answer: Answer = "not distinguishable"

@@ -130,11 +130,10 @@ def gain_gate(gain: Gain | None) -> Gate:
 
 
 def figures(gain: Gain) -> str:
-    """E.g. ``26.9 % of the size, 4.62x as fast (noise 1.03x)``."""
+    """E.g. ``26.9 % of the size, 4.62x as fast``."""
     parts = []
     if gain.size_ratio is not None:
         parts.append(f"{share_text(gain.size_ratio)} of the size")
     if gain.speedup is not None:
-        noise = f" (noise {ratio_text(1 + gain.noise_band)})" if gain.noise_band else ""
-        parts.append(f"{ratio_text(gain.speedup)} as fast{noise}")
+        parts.append(f"{ratio_text(gain.speedup)} as fast")
     return ", ".join(parts)

@@ -59,12 +59,11 @@ def judge(
     before_name: str = "before",
     after_name: str = "after",
     card_after: Card | None = None,
-    before_outputs: Float32[np.ndarray, "n out"] | None = None,
 ) -> EquivalenceReport:
     """Run all five gates and write the report.
 
     Args:
-        before: the original, running.
+        before: the original, running; in `Remembered` where many candidates face it.
         after: the changed model, running.
         card: the original's.
         sample: real bars; only ``sample.evaluation`` is judged on. None: the gates that need
@@ -80,8 +79,6 @@ def judge(
         after_name: file name of the changed model.
         card_after: the other model's card, where two artefacts are compared; its decision
             rule is then used for it.
-        before_outputs: the original's ``evaluation_outputs`` at this batch size, so that many
-            candidates ask it once.
 
     Raises:
         InputsDiffer: the two cards describe different inputs; both names are in the message.
@@ -99,7 +96,7 @@ def judge(
     pair = Pair(before, after, card, card_after or card, before_name, batch_size)
     trading = Trading.without("no sample of bars")
     if sample is not None:
-        case, trading = _on_bars(pair, sample, before_outputs, parity, costs or Costs(), seed)
+        case, trading = _on_bars(pair, sample, parity, costs or Costs(), seed)
         parity = replace(parity, cases=(*case, *parity.cases))
     gates = (
         coverage_gate(coverage),
@@ -135,12 +132,7 @@ class Pair:
 
 
 def _on_bars(
-    pair: Pair,
-    sample: Sample,
-    before_outputs: Float32[np.ndarray, "n out"] | None,
-    parity: Parity,
-    costs: Costs,
-    seed: int,
+    pair: Pair, sample: Sample, parity: Parity, costs: Costs, seed: int
 ) -> tuple[tuple[CaseResult, ...], Trading]:
     """Ask both on every evaluation window: one more parity case, and what they traded."""
     shape = input_shape(pair.card)
@@ -148,8 +140,7 @@ def _on_bars(
         few = f"{len(sample.evaluation)} evaluation bars are too few for windows of {shape.window}"
         return (), Trading.without(few)
     batch = shape.batch or pair.batch_size
-    if before_outputs is None:
-        before_outputs = _ask_original(pair, sample)
+    before_outputs = _ask_original(pair, sample)
     try:
         after_outputs = evaluation_outputs(pair.after, pair.card, sample, batch)
     except Exception as error:  # every engine has its own; each of them means: it stopped

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,6 +19,26 @@ class Runs(Protocol):
     def run(self, window: np.ndarray) -> np.ndarray:
         """Outputs ``[batch, out]`` of float32 windows ``[batch, time, feature]``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A model that is asked the same windows only once, however many it is compared with.
+
+    Keeps one row of outputs a window asked, not the windows. Failures are not kept.
+    """
+
+    runtime: Runs
+    answers: dict[bytes, np.ndarray] = field(default_factory=dict)
+
+    def run(self, window: np.ndarray) -> np.ndarray:
+        """The answer to this very batch, from memory where it was given before."""
+        digest = hashlib.blake2b(np.ascontiguousarray(window).data, digest_size=16)
+        digest.update(f"{window.shape}{window.dtype}".encode())
+        key = digest.digest()
+        if key not in self.answers:
+            self.answers[key] = np.array(self.runtime.run(window))
+        return self.answers[key].copy()
 
 
 class WrongOutputs(BadInput):

@@ -219,15 +219,16 @@ def parity_gate(parity: Parity, budget: Budget) -> Gate:
                 parity.real_max_abs,
             )
         )
-    lost = parity.broken
-    if len(lost):
-        more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
-        told = f"lost `{lost[0].name}` ({lost[0].reason}){more}"
+    if parity.broken:
+        first, *others = parity.broken
+        more = f", and {len(others)} more" if others else ""
+        told = f"lost `{first.name}` ({first.reason}){more}"
         return Gate("parity", "missed", told, required=bool(limits))
     if not parity.ran:
         return Gate("parity", "not_run", "the original fails on every case", bool(limits))
-    worst = max((case.max_abs or 0.0 for case in parity.ran), default=0.0)
-    told = f"{len(parity.ran)} cases, {parity.shapes} shapes, largest difference {worst:.2g}"
+    largest = parity.real_max_abs
+    apart = "" if largest is None else f", outputs at most {largest:.2g} apart on usual bars"
+    told = f"{len(parity.ran)} cases, {parity.shapes} shapes{apart}"
     gate = gate_with_limits("parity", told, limits)
     return Gate("parity", "held", told) if gate.status == "informed" else gate
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from aitrade_cli.fidelity.coverage import Coverage
-from aitrade_cli.fidelity.decisions import Decisions
+from aitrade_cli.fidelity.decisions import Decisions, agreement_text
 from aitrade_cli.fidelity.drift import Drift
 from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.fidelity.gate import Gate, GateName
@@ -34,6 +34,12 @@ from aitrade_cli.units import (
 )
 
 AGREES: Final = 0.99  # agreement from which on the report says "trades the same"
+
+BACKTEST_WORDS: Final = {
+    "not distinguishable": "the backtests cannot be told apart",
+    "worse": "the backtest is worse",
+    "better": "the backtest is better",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +94,11 @@ class EquivalenceReport:
     @property
     def verdict(self) -> str:
         """The sentence that answers: may this model replace that one?"""
-        failed = [f"{gate.name}: {gate.reason}" for gate in self.gates if gate.fails]
+        failed = [gate for gate in self.gates if gate.fails]
         if failed:
-            return f"Not equivalent. {'. '.join(_sentence(reason) for reason in failed)}."
+            only_idle = all(gate.name in ("coverage", "gain") for gate in failed)
+            told = ". ".join(f"{gate.name.capitalize()}: {gate.reason}" for gate in failed)
+            return f"{'Not better' if only_idle else 'Not equivalent'}. {told}."
         lead = {True: "Trades the same", False: "Trades differently", None: "Trading not judged"}
         gain = f", {self.gain.text}" if self.gate("gain").status != "not_run" and self.gain else ""
         return f"{lead[self.trades_the_same]}{gain}: {self._trading_clause}."
@@ -105,12 +113,12 @@ class EquivalenceReport:
         if self.decisions.void:
             return f"agreement is void, {self.decisions.void}"
         agreement = (
-            f"{share_text(self.decisions.agreement)} of"
+            f"{agreement_text(self.decisions.agreement)} of"
             f" {count_text(self.decisions.bars)} decisions agree"
         )
         if self.drift is None:
             return f"{agreement}, no backtest ({self.gate('backtest').reason})"
-        return f"{agreement}, the backtest is {self.drift.answer}"
+        return f"{agreement}, {BACKTEST_WORDS[self.drift.answer]}"
 
 
 def summary(report: EquivalenceReport) -> dict[str, Any]:
@@ -208,6 +216,11 @@ def _notes(report: EquivalenceReport) -> tuple[str, ...]:
         lines.append(_resolution(report.drift))
     if report.gain is not None and report.gain.conditions:
         lines.append(report.gain.conditions)
+    if report.gain is not None and report.gain.noise_band:
+        band = ratio_text(1 + report.gain.noise_band)
+        lines.append(f"the same model timed against itself differs by up to {band}")
+    if any(gate.status == "informed" for gate in report.gates[2:4]):
+        lines.append("no budget binds the gates that inform; `--max-flips 1%` would")
     return (*lines, *report.notes)
 
 
@@ -222,7 +235,3 @@ def _resolution(drift: Drift) -> str:
         return drawn
     half = (sharpe.high - sharpe.low) / 2
     return f"{drawn}; a Sharpe change within about {half:.2f} either way would not show"
-
-
-def _sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:]

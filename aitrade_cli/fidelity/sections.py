@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from aitrade_cli.fidelity.coverage import Coverage
-from aitrade_cli.fidelity.decisions import Decisions
+from aitrade_cli.fidelity.decisions import Decisions, agreement_text
 from aitrade_cli.fidelity.drift import Difference, Drift
 from aitrade_cli.fidelity.gate import Gate
 from aitrade_cli.fidelity.parity import CaseResult, Parity
 from aitrade_cli.report.blocks import Facts, Table
-from aitrade_cli.units import DASH, change_text, count_text, number_text, share_text
+from aitrade_cli.units import DASH, change_text, count_text, number_text, ratio_text, share_text
 
 NAMES: Final = {
     "total_return": "Net return",
@@ -31,7 +31,7 @@ KEPT_SHOWN: Final = 6
 
 def gate_table(gates: Sequence[Gate]) -> Table:
     rows = [(gate.name, STATUS_WORDS[gate.status], gate.reason) for gate in gates]
-    return Table("Gates", ("", "", ""), rows, left=3)
+    return Table("", ("gate", "answer", "why"), rows, left=3)
 
 
 def coverage_facts(coverage: Coverage) -> Facts | None:
@@ -46,7 +46,7 @@ def coverage_facts(coverage: Coverage) -> Facts | None:
 def decision_facts(decisions: Decisions) -> Facts:
     interval = f"{share_text(decisions.agreement_low)} to {share_text(decisions.agreement_high)}"
     rows = [
-        ("Agreement", f"{share_text(decisions.agreement)} (95 %: {interval})"),
+        ("Agreement", f"{agreement_text(decisions.agreement)} (95 %: {interval})"),
         ("By chance alone", share_text(decisions.agreement_by_chance)),
         ("Long / flat / short", f"{decisions.before.text}  ->  {decisions.after.text}"),
         ("Flips", flips_text(decisions)),
@@ -75,7 +75,7 @@ def _flip_rows(decisions: Decisions) -> list[tuple[str, str]]:
     rows = [
         (
             "What they cost",
-            f"{number_text(abs(decisions.cost_bps_total), 1)} bps {verb} before fees,"
+            f"{abs(decisions.cost_bps_total):,.1f} bps {verb} before fees,"
             f" {number_text(per_flip, 1)} a flip"
             f" ({number_text(decisions.stake_bps_per_flip, 1)} at stake)",
         )
@@ -92,7 +92,7 @@ def parity_facts(parity: Parity) -> Facts:
     if len(parity.broken) > 3:
         rows.append(("", f"and {len(parity.broken) - 3} more"))
     real = [case for case in parity.ran if case.kind != "extreme" and case.max_abs is not None]
-    if real:
+    if real and parity.worst is not None and parity.worst.kind == "extreme":
         word = "real bars" if real[0].kind == "real" else "noise"
         rows.append((f"Worst on {word}", case_text(max(real, key=lambda case: case.max_abs or 0))))
     if parity.batch_effect:
@@ -113,7 +113,9 @@ def case_text(case: CaseResult) -> str:
         return f"{where}: identical"
     told = f"{where}: {case.max_abs:.2g}, p99 {case.p99_abs:.2g}"
     if case.relative is not None:
-        told += f", {share_text(case.relative)} of the spread"
+        large = case.relative >= 1
+        told += f", {ratio_text(case.relative)}" if large else f", {share_text(case.relative)} of"
+        told += " the spread"
     return told
 
 
