@@ -119,7 +119,7 @@ def from_zip(request: Request) -> Artefact:
     if "models/model.json" in members or "archive_format" in members:
         return from_exported(request, members)
     if "constants.pkl" in members:
-        return from_script(request, members)
+        return from_script(members)
     if "data.pkl" in members:
         return from_saved(request, members)
     raise NotAModel(f"`{request.name}` is a zip that holds no model")
@@ -179,7 +179,7 @@ def from_exported(request: Request, members: Members) -> Artefact:
     return Artefact(own_card(members) or card, Exported(archive))
 
 
-def from_script(request: Request, members: Members) -> Artefact:
+def from_script(members: Members) -> Artefact:
     # Imports torch, which an ONNX file does without.
     from aitrade_cli.model.loading.script import vet_script
 

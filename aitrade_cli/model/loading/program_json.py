@@ -48,9 +48,13 @@ TOUCH_FILES_OR_STORAGE: Final = re.compile(r"\.(?:from_file|save|_?set_.*|resize
 CONTAINERS: Final = frozenset((
     None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict",
 ))  # fmt: skip
-FUNCTIONS: Final = frozenset(
-    ["Symbol", "Integer", "Add", "Mul", "Max", "Min", "FloorDiv", "Mod", "PythonMod", "CleanDiv", "CeilDiv", "ModularIndexing", "Where", "IntTrueDiv", "FloatTrueDiv", "ToFloat", "TruncToInt", "CeilToInt", "FloorToInt", "RoundToInt", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality", "Unequality", "StrictLessThan", "StrictGreaterThan", "LessThan", "GreaterThan", "And", "Or", "Not"]
-)
+FUNCTIONS: Final = frozenset((
+    "Symbol", "Integer", "Add", "Mul", "Max", "Min", "FloorDiv", "Mod", "PythonMod",
+    "CleanDiv", "CeilDiv", "ModularIndexing", "Where", "IntTrueDiv", "FloatTrueDiv",
+    "ToFloat", "TruncToInt", "CeilToInt", "FloorToInt", "RoundToInt", "Eq", "Ne", "Lt", "Le",
+    "Gt", "Ge", "Equality", "Unequality", "StrictLessThan", "StrictGreaterThan", "LessThan",
+    "GreaterThan", "And", "Or", "Not",
+))  # fmt: skip
 EXPRESSION_MAX: Final = 2000
 EXPRESSIONS_MAX: Final = 20_000  # each costs torch about a millisecond
 DEPTH_MAX: Final = 48
