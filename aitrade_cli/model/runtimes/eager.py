@@ -21,22 +21,18 @@ from aitrade_cli.model.runtimes.interface import CannotRun, first_line
 COMPILERS = ("g++", "clang++", "c++")
 
 
-class TorchRuntime:
-    """A module in eval mode on the CPU, without autograd.
+class TorchModule:
+    """Any module, asked with arrays instead of tensors, without autograd.
 
     Args:
-        artefact: anything torch can run.
-        threads: of torch's pool during a call, >= 1; put back afterwards.
-        compiled: run it through ``torch.compile``, which compiles in the first call of
-            each kind of shape.
+        call: takes one tensor and returns one, or a tuple whose first is meant.
+        threads: of torch's pool during a call; None leaves it as it is.
     """
 
     device = "cpu"
 
-    def __init__(self, artefact: Artefact, threads: int = 1, *, compiled: bool = False) -> None:
-        self.name = "compile" if compiled else "eager"
-        module = build(artefact)
-        self._call = compile_module(module) if compiled else module
+    def __init__(self, call: Callable[[Tensor], Any], threads: int | None = None) -> None:
+        self._call = call
         self._threads = threads
 
     def run(self, window: Float32[np.ndarray, "batch time feature"]) -> np.ndarray:
@@ -56,6 +52,22 @@ class TorchRuntime:
         return first.detach().numpy()
 
 
+class TorchRuntime(TorchModule):
+    """An artefact's module in eval mode on the CPU.
+
+    Args:
+        artefact: anything torch can run.
+        threads: of torch's pool during a call, >= 1; put back afterwards.
+        compiled: run it through ``torch.compile``, which compiles in the first call of
+            each kind of shape.
+    """
+
+    def __init__(self, artefact: Artefact, threads: int = 1, *, compiled: bool = False) -> None:
+        self.name = "compile" if compiled else "eager"
+        module = build(artefact)
+        super().__init__(compile_module(module) if compiled else module, threads)
+
+
 def compile_module(module: nn.Module) -> Callable[[Tensor], Any]:
     """The module through Inductor; nothing is compiled before the first call."""
     with warnings.catch_warnings():
@@ -65,10 +77,10 @@ def compile_module(module: nn.Module) -> Callable[[Tensor], Any]:
 
 
 @contextmanager
-def pool_of(threads: int) -> Iterator[None]:
+def pool_of(threads: int | None) -> Iterator[None]:
     """Torch's thread count is the process's own; leave it as it was."""
     before = torch.get_num_threads()
-    if before == threads:
+    if threads is None or threads == before:
         yield
         return
     torch.set_num_threads(threads)
