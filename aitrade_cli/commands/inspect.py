@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from aitrade_cli.commands.options import (
@@ -51,7 +52,7 @@ def inspect(
     incoming, target = read_input(model), None
     if wrap:
         target = output_name(model, output, ".wrapped.pt", force=force)
-        incoming = wrapped(incoming, arch, data, symbol)
+        incoming = wrapped(incoming, Path(target).name, arch, data, symbol)
         write_output(target, incoming.data, force=force)
     elif output is not None or data is not None:
         raise Usage("`-o` and `--data` go with `--wrap`")
@@ -64,9 +65,11 @@ def inspect(
     )
 
 
-def wrapped(incoming: Incoming, arch: str | None, data: str | None, symbol: str | None) -> Incoming:
+def wrapped(
+    incoming: Incoming, name: str, arch: str | None, data: str | None, symbol: str | None
+) -> Incoming:
     from aitrade_cli.passes.wrapping import wrap_model
 
     if arch is None:
         raise Usage("`--wrap` wants `--arch module:factory`, the network of these weights")
-    return Incoming(wrap_model(incoming.data, arch, data, symbol), incoming.name, incoming.folder)
+    return Incoming(wrap_model(incoming.data, arch, data, symbol), name, None)

@@ -52,3 +52,7 @@ TrustPickle = Annotated[
     str | None,
     option("--trust-pickle", metavar="SHA256", help="Run the pickle of exactly this file"),
 ]
+Plot = Annotated[
+    str | None,
+    option("--plot", metavar="FILE", help="Also draw it: .png, .svg or .html"),
+]
