@@ -1,0 +1,1 @@
+complete --command aitrade --no-files --arguments "(env _AITRADE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) aitrade)" --condition "env _AITRADE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) aitrade"
