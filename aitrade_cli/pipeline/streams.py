@@ -16,7 +16,6 @@ from aitrade_cli.files import replace
 
 STDIO: Final = "-"
 NAME_FROM_STDIN: Final = "model"
-LARGEST_INPUT_BYTES: Final = 4 * 1024**3
 PIECE_BYTES: Final = 16 * 1024**2
 
 
@@ -26,13 +25,6 @@ class CannotRead(BadInput):
 
 class CannotWrite(BadInput):
     """The output's folder is not there or may not be written, or the disk is full."""
-
-
-class InputTooLarge(BadInput):
-    """More bytes than any model has; reading on would take the machine's memory."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(f"`{source}` holds more than {LARGEST_INPUT_BYTES / 1024**3:.0f} GiB")
 
 
 class StdinIsTerminal(BadInput):
@@ -67,7 +59,7 @@ def read_input(source: str) -> Incoming:
 
     Raises:
         CannotRead: the file cannot be read.
-        InputTooLarge: there are more than 4 GiB of it.
+        TooLarge: there is more of it than a model can be.
         NothingArrived: stdin closed without a byte.
         StdinIsTerminal: stdin is a terminal.
     """
@@ -82,8 +74,7 @@ def read_input(source: str) -> Incoming:
 
 
 def read_file(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST_INPUT_BYTES:
-        raise InputTooLarge(str(path))
+    refuse_beyond_limit(path.stat().st_size, str(path))
     return path.read_bytes()
 
 
@@ -109,10 +100,17 @@ def read_all(file: BinaryIO, source: str) -> bytes:
     pieces, size = [], 0
     while piece := file.read(PIECE_BYTES):
         size += len(piece)
-        if size > LARGEST_INPUT_BYTES:
-            raise InputTooLarge(source)
+        refuse_beyond_limit(size, source)
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def refuse_beyond_limit(size: int, source: str) -> None:
+    from aitrade_cli.model.loading.limits import TooLarge, limits_from_environment
+
+    limit = limits_from_environment().file_bytes
+    if size > limit:
+        raise TooLarge(f"`{source}` holds more than {limit:,} bytes")
 
 
 def output_name(source: str, output: str | None, suffix: str, *, force: bool) -> str:
