@@ -16,7 +16,7 @@ from aitrade_cli.market.features import (
     prepare,
     warmup_rows,
 )
-from aitrade_cli.market.split import Fold, walk_forward
+from aitrade_cli.market.split import Fold, SeriesTooShort, walk_forward
 from aitrade_cli.model.card import Preprocessing
 from aitrade_cli.model.series import Series
 from aitrade_cli.training.labels import (
@@ -39,7 +39,7 @@ class Plan:
     labelling: Labelling = field(default_factory=Labelling)
     flat_share: float = 0.4  # of training rows
     folds: int = 2
-    test_rows: int = 2048  # decisions in each fold's test part, at the least
+    test_rows: int = 2048  # decisions in each fold's test part
     embargo: int = 64  # rows left out before each test part besides the purge
     validation_share: float = 0.12  # of the training part, its latest decisions
     clip: float = 5.0  # standard deviations
@@ -76,7 +76,7 @@ class FoldExamples:
 
 
 def folds_of(bars: Bars, plan: Plan) -> tuple[Fold, ...]:
-    """Cut ``bars`` into growing training parts with ``plan.test_rows`` decisions to judge each.
+    """Cut ``bars`` into growing training parts with ``plan.test_rows`` decisions to judge each by.
 
     Rows count from the first one after the features' warm-up. The first training part takes what
     is left over.
@@ -87,8 +87,15 @@ def folds_of(bars: Bars, plan: Plan) -> tuple[Fold, ...]:
     rows = len(bars) - warmup_rows(plan.features)
     horizon = plan.labelling.horizon
     gap = horizon + plan.window - 1 + plan.embargo
-    spare = rows - horizon - plan.folds * plan.test_rows - gap - (plan.window - 1)
-    return walk_forward(rows, plan.folds, plan.window, horizon, plan.embargo, max(1, spare))
+    needed = plan.window - 1 + gap + plan.folds * plan.test_rows + horizon
+    if rows <= needed:
+        raise SeriesTooShort(
+            f"{len(bars):,} bars are too few: {plan.folds} folds of {plan.test_rows:,} test rows"
+            f" need more than {len(bars) - rows + needed:,}"
+        )
+    return walk_forward(
+        rows, plan.folds, plan.window, horizon, plan.embargo, min_train=rows - needed
+    )
 
 
 def examples_of(bars: Bars, plan: Plan, fold: Fold) -> FoldExamples:

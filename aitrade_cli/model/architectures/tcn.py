@@ -32,10 +32,12 @@ class CausalBlock(nn.Module):
     The shortcut is the identity when the width stays, else a convolution of size 1.
     """
 
-    def __init__(self, before: int, after: int, *, kernel_size: int, dilation: int) -> None:
+    def __init__(
+        self, before: int, inner: int, after: int, *, kernel_size: int, dilation: int
+    ) -> None:
         super().__init__()
-        self.first = CausalConv(before, after, kernel_size=kernel_size, dilation=dilation)
-        self.second = CausalConv(after, after, kernel_size=kernel_size, dilation=dilation)
+        self.first = CausalConv(before, inner, kernel_size=kernel_size, dilation=dilation)
+        self.second = CausalConv(inner, after, kernel_size=kernel_size, dilation=dilation)
         self.shortcut = nn.Identity() if before == after else nn.Conv1d(before, after, 1)
 
     def forward(
@@ -58,6 +60,7 @@ class TCN(nn.Module):
         features: numbers per time step.
         classes: outputs.
         channels: width of each block, first to last.
+        inner_channels: width between the two convolutions of each block; ``channels`` by default.
         kernel_size: steps that each convolution sees.
 
     Source:
@@ -69,7 +72,8 @@ class TCN(nn.Module):
         *,
         features: int,
         classes: int = 3,
-        channels: Sequence[int] = (64, 64, 64, 64, 64, 64),
+        channels: Sequence[int] = (64,) * 6,
+        inner_channels: Sequence[int] = (),
         kernel_size: int = 3,
     ) -> None:
         super().__init__()
@@ -78,8 +82,10 @@ class TCN(nn.Module):
             raise ValueError(f"a receptive field of {self.receptive_field} steps")
         widths = [features, *channels]
         self.blocks = nn.ModuleList(
-            CausalBlock(before, after, kernel_size=kernel_size, dilation=2**depth)
-            for depth, (before, after) in enumerate(pairwise(widths))
+            CausalBlock(before, inner, after, kernel_size=kernel_size, dilation=2**depth)
+            for depth, ((before, after), inner) in enumerate(
+                zip(pairwise(widths), inner_channels or channels, strict=True)
+            )
         )
         self.head = nn.Linear(widths[-1], classes)
 
