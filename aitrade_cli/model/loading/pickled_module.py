@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,6 +15,11 @@ from aitrade_cli.errors import BadInput, Refused
 
 SHOWN: Final = 8
 STEPS_MAX: Final = 2_000_000
+# What every file of plain weights names; told only where there is nothing else to tell.
+HARMLESS: Final = re.compile(
+    r"collections\.OrderedDict|torch\._utils\._rebuild_(?:tensor_v[23]|parameter)|torch\.Size"
+    r"|torch\.\w+Storage|torch\.storage\.UntypedStorage|_codecs\.encode"
+)
 TEXTS_KEPT: Final = 2  # STACK_GLOBAL takes the last two
 
 
@@ -50,12 +56,13 @@ class TrustedPickleFailed(BadInput):
 
 
 def wanted_names(pickle: bytes) -> tuple[str, ...]:
-    """Every object a pickle names, in order, without running it.
+    """Every object a pickle names beyond those of plain weights, in order, without running it.
 
     A damaged pickle gives what was read up to the damage. Names that are built at run
     time (memo tricks) show as ``?``.
     """
-    return tuple(dict.fromkeys(f"{module}.{name}" for module, name in names_in(pickle)))
+    names = tuple(dict.fromkeys(f"{module}.{name}" for module, name in names_in(pickle)))
+    return tuple(name for name in names if not HARMLESS.fullmatch(name)) or names
 
 
 def names_in(pickle: bytes) -> Iterator[tuple[str, str]]:
