@@ -12,7 +12,7 @@ import pytest
 from aitrade_cli.errors import BadInput
 from aitrade_cli.inference.latency import Effort, LatencyReport, Variant, VariantFailed, measure
 from aitrade_cli.inference.latency_report import NOISE_FLOOR
-from aitrade_cli.inference.rounds import ROUNDS_MIN, Launch, Station, calls_in, plan_of
+from aitrade_cli.inference.rounds import ROUNDS_MIN, Launch, Station, calls_of, plan_of
 from aitrade_cli.report.ndjson import to_data
 
 EFFORT = Effort(rounds=20, seconds=0.02)
@@ -310,4 +310,11 @@ def test_a_call_longer_than_its_share_cuts_the_rounds_but_not_below_six() -> Non
 
 
 def test_a_turn_holds_at_least_one_call() -> None:
-    assert calls_in(0.01, 5.0) == 1
+    assert calls_of(5.0, Effort(seconds=0.01), rounds=6) == 1
+
+
+def test_runs_asked_for_by_number_are_made_whatever_they_take() -> None:
+    plan = plan_of({"slow": 10.0, "fast": 1e-6}, Effort(rounds=30, seconds=0.1, runs=1_000))
+    assert plan.rounds == 30
+    assert {turn["calls"] for turn in plan.turns.values()} == {34}
+    assert plan_of({"any": 1.0}, Effort(runs=4)).rounds == 4

@@ -30,7 +30,7 @@ class Latency:
         latency_us_p50_interval: 95 %, bootstrap over rounds.
         throughput_per_second: windows answered per second at the median.
         peak_memory_bytes: of the whole process, interpreter and runtime included.
-        size_bytes: of the file that was measured, its sample of bars included.
+        size_bytes: of the weights or the graph; of the whole file where only that is known.
         first_call_us: the first call after opening, in which a compiling runtime compiles.
         round_us_p50: the median of each round; what ratios and ties are made from.
         inputs: where the windows came from: ``given``, ``sample`` or ``random``.

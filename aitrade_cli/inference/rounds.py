@@ -189,19 +189,27 @@ def plan_of(call_seconds: Mapping[str, float], effort: Effort) -> Plan:
         call_seconds: what one call of each arm takes, > 0.
         effort: what to aim for.
     """
-    slowest = max(call_seconds.values(), default=effort.seconds)
-    fitting = int(effort.seconds / max(slowest, 1e-9))
-    rounds = max(min(effort.rounds, ROUNDS_MIN), min(effort.rounds, fitting))
+    rounds = rounds_of(max(call_seconds.values(), default=0.0), effort)
     turns = {
-        name: {"warm": warm_calls(call), "calls": calls_in(effort.seconds / rounds, call)}
+        name: {"warm": warm_calls(call), "calls": calls_of(call, effort, rounds)}
         for name, call in call_seconds.items()
     }
     one_round = sum(sum(turns[name].values()) * call for name, call in call_seconds.items())
     return Plan(rounds, turns, rounds * one_round)
 
 
-def calls_in(seconds: float, call: float) -> int:
-    return max(1, min(CALLS_MAX_A_ROUND, int(seconds / max(call, 1e-9))))
+def rounds_of(slowest_call: float, effort: Effort) -> int:
+    if effort.runs is not None:
+        return min(effort.rounds, effort.runs)
+    fitting = int(effort.seconds / max(slowest_call, 1e-9))
+    return min(effort.rounds, max(ROUNDS_MIN, fitting))
+
+
+def calls_of(call: float, effort: Effort, rounds: int) -> int:
+    """How many calls one turn holds, at least one."""
+    if effort.runs is not None:
+        return -(-effort.runs // rounds)
+    return max(1, min(CALLS_MAX_A_ROUND, int(effort.seconds / rounds / max(call, 1e-9))))
 
 
 def warm_calls(call: float) -> int:

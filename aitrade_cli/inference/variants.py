@@ -18,6 +18,7 @@ class Variant:
         threads: of the runtime's own pool, >= 1.
         arch: ``package.module:factory``, where the artefact needs the user's code.
         trust_pickle: sha256 of a pickled file that the user chose to run.
+        network_bytes: of the weights or the graph alone, without the card and its bars.
     """
 
     name: str
@@ -26,10 +27,13 @@ class Variant:
     threads: int = 1
     arch: str | None = None
     trust_pickle: str | None = None
+    network_bytes: int | None = None
 
     @property
     def size_bytes(self) -> int:
-        """Of the file as it is, its sample of bars included."""
+        """Of the network where that is known, else of the whole file."""
+        if self.network_bytes is not None:
+            return self.network_bytes
         if isinstance(self.artefact, bytes):
             return len(self.artefact)
         return self.artefact.stat().st_size
@@ -51,10 +55,12 @@ class Effort:
         rounds: times that every variant has its turn, >= 2; fewer for models so slow
             that one call outlasts its share, but never under 6.
         seconds: of measured calls for each variant and batch size, > 0.
+        runs: calls of each variant instead, whatever they take; >= 1.
     """
 
     rounds: int = 30
     seconds: float = 1.5
+    runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ from aitrade_cli.files import replace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 ENDINGS: Final = (".png", ".svg", ".html")
 PANEL_INCHES: Final = (7.5, 3.0)
 BAR_INCHES: Final = 0.28
+BLUE: Final = "#4477aa"  # readable to the colour-blind, Paul Tol's bright scheme
 
 
 class UnknownPlot(Usage):
@@ -31,12 +33,16 @@ class UnknownPlot(Usage):
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One horizontal bar a label, read from the top; ``low`` and ``high`` are whiskers."""
+    """One horizontal bar a label, read from the top; ``low`` and ``high`` are whiskers.
+
+    On a logarithmic axis, where a bar's length means nothing, a dot stands for it.
+    """
 
     labels: Sequence[str]
     values: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    texts: Sequence[str] | None = None  # written beside each
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +148,12 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     if panel.log in {"x", "both"}:
         ax.set_xscale("log")
+        plain_ticks(ax.xaxis)
     if panel.log in {"y", "both"}:
         ax.set_yscale("log")
+        plain_ticks(ax.yaxis)
     if isinstance(panel.content, Bars):
-        draw_bars(ax, panel.content)
+        draw_bars(ax, panel.content, dots=panel.log in {"x", "both"})
     else:
         draw_curves(ax, panel.content)
     for at, text in panel.marks:
@@ -153,17 +161,37 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
         ax.annotate(text, (at, 1.0), xycoords=("data", "axes fraction"), fontsize=7, color="0.35")
 
 
-def draw_bars(ax: Axes, bars: Bars) -> None:
-    rows = range(len(bars.labels))
-    whiskers = None
+def plain_ticks(axis: Axis) -> None:
+    """Numbers as people write them, at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def draw_bars(ax: Axes, bars: Bars, *, dots: bool) -> None:
+    rows = list(range(len(bars.labels)))
+    if dots:
+        ax.plot(bars.values, rows, "o", color=BLUE, markersize=5)
+        ax.grid(axis="x", linewidth=0.4, color="0.85")
+    else:
+        ax.barh(rows, bars.values, height=0.65, color=BLUE)
     if bars.low is not None and bars.high is not None:
-        below = [max(0.0, v - low) for v, low in zip(bars.values, bars.low, strict=True)]
-        above = [max(0.0, high - v) for v, high in zip(bars.values, bars.high, strict=True)]
-        whiskers = [below, above]
-    ax.barh(rows, bars.values, xerr=whiskers, height=0.65, color="#4477aa", ecolor="0.2", capsize=2)
-    # matplotlib would read a `$` in a file's name as the start of a formula.
-    ax.set_yticks(rows, [label.replace("$", r"\$") for label in bars.labels])
-    ax.invert_yaxis()
+        ax.hlines(rows, bars.low, bars.high, color="0.2", linewidth=1.2)
+    ends = bars.values if bars.high is None else bars.high
+    for row, end, text in zip(rows, ends, bars.texts or (), strict=False):
+        place = {"textcoords": "offset points", "va": "center", "fontsize": 7}
+        ax.annotate(plain(text), (end, row), xytext=(6, 0), **place)
+    ax.set_yticks(rows, [plain(label) for label in bars.labels])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    if bars.texts:
+        ax.margins(x=0.2)
+
+
+def plain(text: str) -> str:
+    """Matplotlib would read a `$` in a file's name as the start of a formula."""
+    return text.replace("$", r"\$")
 
 
 def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
@@ -173,7 +201,7 @@ def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
             curve.y,
             "-" if curve.style == "line" else ".",
             linewidth=1.2,
-            label=curve.name.replace("$", r"\$"),
+            label=plain(curve.name),
         )
         if curve.low is not None and curve.high is not None:
             ax.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.2)
