@@ -59,7 +59,7 @@ def test_only_what_stands_between_the_markers_is_renewed() -> None:
     renewed = generate.with_tables(text)
     assert renewed.startswith("before\n<!-- generated: commands -->\n| ")
     assert renewed.endswith(" |\n<!-- end -->\nafter\n")
-    assert "old" not in renewed
+    assert "stale words" not in renewed
     assert generate.with_tables(renewed) == renewed
 
 

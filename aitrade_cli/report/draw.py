@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import StringIO
 from typing import TextIO
 
 from rich.console import Console
@@ -16,7 +17,7 @@ WIDTH_WITHOUT_TERMINAL = 80
 VERDICT_STYLE = {True: "bold green", False: "bold red", None: "bold"}
 
 
-def draw(blocks: Iterable[Block], stream: TextIO) -> None:
+def draw(blocks: Iterable[Block], stream: TextIO | StringIO) -> None:
     """Print blocks to a stream; colour and width follow the terminal, or NO_COLOR.
 
     Raises:
