@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -95,7 +96,7 @@ def read_stdin() -> bytes:
     return data
 
 
-def read_all(file: BinaryIO, source: str) -> bytes:
+def read_all(file: BinaryIO | BytesIO, source: str) -> bytes:
     """Read to the end, in pieces, so that `/dev/zero` ends before the memory does."""
     pieces, size = [], 0
     while piece := file.read(PIECE_BYTES):

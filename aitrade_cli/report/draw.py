@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from io import StringIO
+from io import StringIO, TextIOBase
 from typing import TextIO
 
 from rich.console import Console
@@ -17,15 +17,21 @@ WIDTH_WITHOUT_TERMINAL = 80
 VERDICT_STYLE = {True: "bold green", False: "bold red", None: "bold"}
 
 
-def draw(blocks: Iterable[Block], stream: TextIO | StringIO) -> None:
+def draw(blocks: Iterable[Block], stream: TextIO | TextIOBase) -> None:
     """Print blocks to a stream; colour and width follow the terminal, or NO_COLOR.
 
     Raises:
         BrokenPipeError: nobody reads the stream any more. (Rich itself would end the
-            process with 1, so the text is captured and written here.)
+            process with 1, so it draws into memory and the text is written here.)
     """
-    width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
-    console = Console(file=stream, highlight=False, emoji=False, width=width)
+    terminal = stream.isatty()
+    console = Console(
+        file=StringIO(),
+        force_terminal=terminal or None,
+        width=None if terminal else WIDTH_WITHOUT_TERMINAL,
+        highlight=False,
+        emoji=False,
+    )
     with console.capture() as captured:
         draw_blocks(console, blocks)
     # Rich fills lines up with blanks; a diff or a mail is better without.

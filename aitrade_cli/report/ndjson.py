@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from io import StringIO
+from io import TextIOBase
 from typing import Any, Final, Literal, TextIO
 
 from aitrade_cli.errors import AitradeError
@@ -51,7 +51,7 @@ def ordered(items: Collection[Any]) -> Collection[Any]:
     return sorted(items, key=repr) if isinstance(items, set | frozenset) else items
 
 
-def write(stream: TextIO | StringIO, command: str, kind: Kind, data: Any) -> None:  # noqa: ANN401
+def write(stream: TextIO | TextIOBase, command: str, kind: Kind, data: Any) -> None:  # noqa: ANN401
     """Write one line in one call, so short lines from two stages of a pipe stay whole.
 
     Pure ASCII: a name that is no text and a terminal that is not UTF-8 do not break it.
@@ -61,7 +61,7 @@ def write(stream: TextIO | StringIO, command: str, kind: Kind, data: Any) -> Non
     stream.flush()
 
 
-def write_error(stream: TextIO | StringIO, command: str, error: AitradeError) -> None:
+def write_error(stream: TextIO | TextIOBase, command: str, error: AitradeError) -> None:
     """The envelope of a failure: same keys as a report's."""
     data = {
         "name": error.name,
