@@ -90,7 +90,11 @@ def test_one_missed_limit_fails_the_gate_and_is_told_first() -> None:
     missed = Limit("--max-side-flips", "side flips", 0.01, 0.03, "share")
     gate = gate_with_limits("decisions", "97 % agree", [held, missed])
     assert gate == Gate(
-        "decisions", "missed", "side flips 3.00 %, allowed 1.00 %; 97 % agree", required=True
+        "decisions",
+        "missed",
+        "side flips 3.00 %, allowed 1.00 %",
+        required=True,
+        detail="97 % agree",
     )
     assert gate.fails
 

@@ -84,9 +84,7 @@ def test_counts_and_costs_are_those_of_the_slow_loop(
 
 
 def compared(before: list[float], after: list[float]) -> Decisions:
-    return compare_decisions(
-        np.array(before), np.array(after), np.linspace(100, 120, len(before))
-    )
+    return compare_decisions(np.array(before), np.array(after), np.linspace(100, 120, len(before)))
 
 
 @given(st.lists(st.sampled_from(POSITIONS), min_size=3, max_size=50))

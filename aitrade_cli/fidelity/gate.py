@@ -22,6 +22,7 @@ class Gate:
             no; ``informed`` it ran and nobody set a budget; ``not_run`` it lacked something;
             ``void`` it ran, but its figure proves nothing.
         reason: one clause that says why, with the numbers.
+        detail: what else was found, where a missed budget is the reason.
         required: the user set a budget for it, so an answer is owed: ``not_run`` and
             ``void`` then count as no.
     """
@@ -30,6 +31,7 @@ class Gate:
     status: Status
     reason: str
     required: bool = False
+    detail: str = ""
 
     JSON_PROPERTIES: ClassVar[tuple[str, ...]] = ("fails",)
 
@@ -42,13 +44,13 @@ class Gate:
 def gate_with_limits(name: GateName, reason: str, limits: Sequence[Limit]) -> Gate:
     """The gate of a figure that has budgets, or none.
 
-    Without limits it informs. With limits it is held where each of them is; the first
-    limit that is missed, or cannot be measured, is put before the reason.
+    Without limits it informs. With limits it is held where each of them is; the
+    limits that are missed, or cannot be measured, become the reason.
     """
     if not limits:
         return Gate(name, "informed", reason)
     missed = [limit for limit in limits if not limit.held]
     if missed:
         told = "; ".join(limit.text for limit in missed)
-        return Gate(name, "missed", f"{told}; {reason}", required=True)
+        return Gate(name, "missed", told, required=True, detail=reason)
     return Gate(name, "held", reason, required=True)

@@ -11,6 +11,7 @@ from aitrade_cli.errors import BadInput
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.fidelity.cases import input_shape
 from aitrade_cli.fidelity.coverage import Coverage, coverage_gate
+from aitrade_cli.fidelity.drift import RESAMPLES
 from aitrade_cli.fidelity.gain import Gain, gain_gate
 from aitrade_cli.fidelity.match import require_no_leak, require_same_inputs
 from aitrade_cli.fidelity.outputs import Runs
@@ -53,6 +54,7 @@ def judge(
     budget: Budget | None = None,
     costs: Costs | None = None,
     seed: int = 0,
+    resamples: int = RESAMPLES,
     coverage: Coverage | None = None,
     gain: Gain | None = None,
     batch_size: int = 1,
@@ -71,6 +73,7 @@ def judge(
         budget: what the change may cost; without one, decisions and backtest inform.
         costs: of trading; the backtest's defaults where not given.
         seed: of the noise and of the bootstrap.
+        resamples: series drawn for the intervals, >= 100.
         coverage: what the pass changed; None where no pass did.
         gain: size and latency as the caller measured them.
         batch_size: windows asked at once, >= 1. 1 is how a desk trades, and dynamic INT8
@@ -93,10 +96,10 @@ def judge(
         require_no_leak(sample)
     rows = sample.evaluation.features if sample is not None and len(sample.evaluation) else None
     parity = try_parity(before, after, card, rows, seed=seed)
-    pair = Pair(before, after, card, card_after or card, before_name, batch_size)
+    pair = Pair(before, after, card, card_after or card, before_name, batch_size, seed, resamples)
     trading = Trading.without("no sample of bars")
     if sample is not None:
-        case, trading = _on_bars(pair, sample, parity, costs or Costs(), seed)
+        case, trading = _on_bars(pair, sample, parity, costs or Costs())
         parity = replace(parity, cases=(*case, *parity.cases))
     gates = (
         coverage_gate(coverage),
@@ -121,7 +124,7 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The two models, and how they are asked."""
+    """The two models, and how they are asked and compared."""
 
     before: Runs
     after: Runs
@@ -129,10 +132,12 @@ class Pair:
     card_after: Card
     before_name: str
     batch_size: int
+    seed: int
+    resamples: int
 
 
 def _on_bars(
-    pair: Pair, sample: Sample, parity: Parity, costs: Costs, seed: int
+    pair: Pair, sample: Sample, parity: Parity, costs: Costs
 ) -> tuple[tuple[CaseResult, ...], Trading]:
     """Ask both on every evaluation window: one more parity case, and what they traded."""
     shape = input_shape(pair.card)
@@ -154,7 +159,17 @@ def _on_bars(
     known_until = [c.trained_until_ns for c in (pair.card, pair.card_after) if c.trained_until_ns]
     evaluated = describe(sample, bars, costs, batch, max(known_until, default=None))
     rules = (pair.card.decision, pair.card_after.decision)
-    return (case,), trade(before_outputs, after_outputs, rules, bars, costs, evaluated, seed=seed)
+    trading = trade(
+        before_outputs,
+        after_outputs,
+        rules,
+        bars,
+        costs,
+        evaluated,
+        seed=pair.seed,
+        resamples=pair.resamples,
+    )
+    return (case,), trading
 
 
 def _ask_original(pair: Pair, sample: Sample) -> Float32[np.ndarray, "n out"]:

@@ -227,8 +227,11 @@ def parity_gate(parity: Parity, budget: Budget) -> Gate:
     if not parity.ran:
         return Gate("parity", "not_run", "the original fails on every case", bool(limits))
     largest = parity.real_max_abs
-    apart = "" if largest is None else f", outputs at most {largest:.2g} apart on usual bars"
-    told = f"{len(parity.ran)} cases, {parity.shapes} shapes{apart}"
+    told = f"{len(parity.ran)} cases, {parity.shapes} shapes"
+    if largest == 0:
+        told += ", identical on usual bars"
+    elif largest is not None:
+        told += f", at most {largest:.2g} apart on usual bars"
     gate = gate_with_limits("parity", told, limits)
     return Gate("parity", "held", told) if gate.status == "informed" else gate
 

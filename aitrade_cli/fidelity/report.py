@@ -53,8 +53,8 @@ class Change:
     quantity: Literal[
         "size_bytes", "latency_us_p50", "total_return", "sharpe", "max_drawdown", "turnover"
     ]
-    before: float | None
-    after: float | None
+    before: int | float | None
+    after: int | float | None
     change: float | None
 
 

@@ -30,8 +30,12 @@ KEPT_SHOWN: Final = 6
 
 
 def gate_table(gates: Sequence[Gate]) -> Table:
-    rows = [(gate.name, STATUS_WORDS[gate.status], gate.reason) for gate in gates]
+    rows = [(gate.name, STATUS_WORDS[gate.status], _why(gate)) for gate in gates]
     return Table("", ("gate", "answer", "why"), rows, left=3)
+
+
+def _why(gate: Gate) -> str:
+    return f"{gate.reason}; {gate.detail}" if gate.detail else gate.reason
 
 
 def coverage_facts(coverage: Coverage) -> Facts | None:
@@ -139,8 +143,9 @@ def quantity_text(quantity: str, value: float | None) -> str:
 def difference_text(quantity: str, value: float | None) -> str:
     """A difference of two backtest figures: of shares in percentage points."""
     if quantity in ("total_return", "max_drawdown") and value is not None:
-        return f"{value * 100:+.2f} pp"
-    return change_text(value, 1 if quantity == "turnover" else 3)
+        return f"{round(value * 100, 2) + 0.0:+.2f} pp"
+    digits = 1 if quantity == "turnover" else 3
+    return change_text(None if value is None else round(value, digits) + 0.0, digits)
 
 
 def _changed(one: Difference, value: float | None) -> str:

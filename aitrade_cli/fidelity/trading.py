@@ -96,6 +96,7 @@ def trade(
     evaluated: Evaluated,
     *,
     seed: int,
+    resamples: int,
 ) -> Trading:
     """Turn both answers into positions, compare them, and backtest them on the same bars.
 
@@ -107,6 +108,7 @@ def trade(
         costs: of trading.
         evaluated: what is told about the bars.
         seed: of the bootstrap.
+        resamples: series it draws.
     """
     known = Trading(evaluated=evaluated)
     if rules[0] is None or rules[1] is None:
@@ -124,6 +126,7 @@ def trade(
             backtest(np.nan_to_num(first), bars.open_price, costs),
             backtest(np.nan_to_num(second), bars.open_price, costs),
             per_year=evaluated.periods_per_year,
+            resamples=resamples,
             seed=seed,
         )
     except TooFewBars as error:
