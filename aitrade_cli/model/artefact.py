@@ -127,13 +127,9 @@ def own_storage(tensor: torch.Tensor) -> torch.Tensor:
     # A view would drag the whole tensor it was cut from into the file.
     tensor = tensor.detach().cpu()
     whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
-    return tensor if whole else tensor.clone(memory_format=_contiguous())
-
-
-def _contiguous() -> torch.memory_format:
-    import torch  # reached only with a tensor in hand
-
-    return torch.contiguous_format
+    flat = tensor.flatten() if whole else tensor.flatten().clone()
+    # Axes of length 0 or 1 may have any stride; through one axis they get the usual one.
+    return flat.view(tensor.shape)
 
 
 def bytes_as_tensor(data: bytes) -> torch.Tensor:
@@ -171,7 +167,8 @@ def canonical(value: Any, names: dict[str, str], on_bytes: Any) -> Any:  # noqa:
 def card_to_text(card: Card) -> str:
     """The card as one line of JSON; bytes are base64."""
     data = {"format": FORMAT, **canonical(card_to_dict(card), {}, bytes_as_base64)}
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    # ASCII: a file name in the history need not be valid Unicode.
+    return json.dumps(data, separators=(",", ":"))
 
 
 def with_metadata(proto_bytes: bytes, key: str, value: str) -> bytes:

@@ -52,7 +52,15 @@ def card_of(value: Mapping[str, Any], as_bytes: Callable[[Any], bytes | None]) -
     if number > FORMAT:
         raise NewerFormat(number)
     parts = {key: part for key, part in value.items() if key not in ("format", "state_dict")}
-    return card_from_dict({key: plain(part, as_bytes, key) for key, part in parts.items()})
+    # Only the sample holds bytes; a setting that looks like packed bytes is what it is.
+    readers = {"sample": as_bytes}
+    return card_from_dict(
+        {key: plain(part, readers.get(key, no_bytes), key) for key, part in parts.items()}
+    )
+
+
+def no_bytes(_: Any) -> None:
+    """Nothing here stands for bytes."""
 
 
 def plain(value: Any, as_bytes: Callable[[Any], bytes | None], key: str, depth: int = 0) -> Any:
