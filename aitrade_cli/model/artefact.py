@@ -124,12 +124,14 @@ def dump_weights(card: Card, network: TorchWeights) -> bytes:
 
 
 def own_storage(tensor: torch.Tensor) -> torch.Tensor:
+    import torch  # reached only with a tensor in hand
+
     # A view would drag the whole tensor it was cut from into the file.
     tensor = tensor.detach().cpu()
     whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
-    flat = tensor.flatten() if whole else tensor.flatten().clone()
-    # Axes of length 0 or 1 may have any stride; through one axis they get the usual one.
-    return flat.view(tensor.shape)
+    # Axes of length 0 or 1 may have any stride; the usual one makes equal files equal.
+    usual = torch.empty(tensor.shape, device="meta").stride()
+    return (tensor if whole else tensor.contiguous().clone()).as_strided(tensor.shape, usual)
 
 
 def bytes_as_tensor(data: bytes) -> torch.Tensor:
