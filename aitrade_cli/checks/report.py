@@ -27,14 +27,14 @@ WORDS = {
     "unavailable": "unavailable",
     "failed": "FAILED",
 }
+REGRESSION = "REGRESSION"
 
 
 @view.register
 def _(report: CheckReport) -> Sequence[Block]:
-    counts = dict.fromkeys(WORDS, 0)
-    for line in report.lines:
-        counts[line.status] += 1
-    said = ", ".join(f"{count} {WORDS[word]}" for word, count in counts.items() if count)
+    words = [word_of(line) for line in report.lines]
+    counted = ((word, words.count(word)) for word in (*WORDS.values(), REGRESSION))
+    said = ", ".join(f"{count} {word}" for word, count in counted if count)
     rows_word = "row" if len(report.lines) == 1 else "rows"
     rows = [row_of(line) for line in report.lines]
     columns = ("Row", "Status", "Speed claimed", "here", "Memory claimed", "here", "Wall")
@@ -51,10 +51,14 @@ def _(report: CheckReport) -> Sequence[Block]:
     return blocks
 
 
+def word_of(line: CheckLine) -> str:
+    return REGRESSION if line.regression and line.status != "failed" else WORDS[line.status]
+
+
 def row_of(line: CheckLine) -> tuple[str, ...]:
     return (
         line.id,
-        "REGRESSION" if line.regression else WORDS[line.status],
+        word_of(line),
         ratio_text(line.claim.speedup),
         ratio_text(line.measured.speedup),
         share_text(line.claim.memory_saved, 0),

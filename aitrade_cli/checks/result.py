@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from aitrade_cli.catalog import Claim
 
+Number: TypeAlias = float | int  # JSON makes 1 of 1.0
 Status = Literal["held", "below_claim", "unavailable", "failed"]
 
 
@@ -15,8 +16,8 @@ class Bound:
     """One measured number against one limit. The check does not decide whether it passed."""
 
     name: str
-    measured: float
-    limit: float
+    measured: Number
+    limit: Number
     sense: Literal["at_least", "at_most"]
     unit: str
 
@@ -33,10 +34,10 @@ class Bound:
 class Measured:
     """The gain found on this machine. `None` where the row has no such gain."""
 
-    speedup: float | None = None  # times, of the source's eager float32
-    speedup_low: float | None = None  # 95 % interval of that ratio
-    speedup_high: float | None = None
-    memory_saved: float | None = None  # share of bytes, 0..1; negative where it grew
+    speedup: Number | None = None  # times, of the source's eager float32
+    speedup_low: Number | None = None  # 95 % interval of that ratio
+    speedup_high: Number | None = None
+    memory_saved: Number | None = None  # share of bytes, 0..1; negative where it grew
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Case:
     """One model of a check: what each number of the row was averaged from."""
 
     name: str
-    speedup: float | None
-    memory_saved: float | None
+    speedup: Number | None
+    memory_saved: Number | None
     note: str = ""
 
 
@@ -86,8 +87,14 @@ def describe(bound: Bound) -> str:
 
 def shortfalls(measured: Measured, claim: Claim) -> list[str]:
     short = []
-    if claim.speedup is not None and (measured.speedup or 0.0) < claim.speedup:
-        short.append(f"speed {measured.speedup or 0.0:.2f}x of {claim.speedup:.2f}x")
-    if claim.memory_saved is not None and (measured.memory_saved or 0.0) < claim.memory_saved:
-        short.append(f"memory {measured.memory_saved or 0.0:.1%} of {claim.memory_saved:.0%}")
+    if claim.speedup is not None:
+        if measured.speedup is None:
+            short.append(f"speed was not measured, claimed {claim.speedup:.2f}x")
+        elif measured.speedup < claim.speedup:
+            short.append(f"speed {measured.speedup:.2f}x of {claim.speedup:.2f}x")
+    if claim.memory_saved is not None:
+        if measured.memory_saved is None:
+            short.append(f"memory was not measured, claimed {claim.memory_saved:.0%}")
+        elif measured.memory_saved < claim.memory_saved:
+            short.append(f"memory {measured.memory_saved:.1%} of {claim.memory_saved:.0%}")
     return short
