@@ -162,6 +162,8 @@ def backtest_gate(drift: Drift, budget: Budget) -> Gate:
         interval = f" [{change_text(sharpe.low)}, {change_text(sharpe.high)}]"
     if not (drift.before.trades or drift.after.trades):
         return Gate("backtest", "void", "neither model ever trades", required=bool(limits))
+    if all(one.change == one.low == one.high == 0 for one in drift.differences):
+        return gate_with_limits("backtest", "identical, bar by bar", limits)
     told = f"{drift.answer}: Sharpe {change_text(sharpe.change)}{interval}"
     return gate_with_limits("backtest", told, limits)
 

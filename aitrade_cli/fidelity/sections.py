@@ -99,11 +99,16 @@ def parity_facts(parity: Parity) -> Facts:
     if real and parity.worst is not None and parity.worst.kind == "extreme":
         word = "real bars" if real[0].kind == "real" else "noise"
         rows.append((f"Worst on {word}", case_text(max(real, key=lambda case: case.max_abs or 0))))
-    if parity.batch_effect:
+    if _tells(parity):
         rows.append(
             ("Batch effect", f"{parity.batch_effect:.2g} between one by one and 64 at once")
         )
     return Facts(f"Parity in {len(parity.ran)} cases, {parity.shapes} shapes", rows)
+
+
+def _tells(parity: Parity) -> bool:
+    """Below a thousandth of the spread it is the order of additions, not the batch."""
+    return (parity.batch_effect or 0.0) > (parity.output_spread or 0.0) / 1000
 
 
 def case_text(case: CaseResult) -> str:
