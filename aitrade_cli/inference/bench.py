@@ -13,10 +13,10 @@ from typing import Final
 
 from aitrade_cli.inference.bench_report import BenchReport, BenchRow, Cell
 from aitrade_cli.inference.entrants import Entrant, enter, groups
-from aitrade_cli.inference.latency import Say, measure
+from aitrade_cli.inference.latency import measure
 from aitrade_cli.inference.latency_report import LatencyReport
 from aitrade_cli.inference.processes import VariantFailed
-from aitrade_cli.inference.rounds import Launch, launch_worker
+from aitrade_cli.inference.rounds import Launch, Say, launch_worker
 from aitrade_cli.inference.variants import Effort, NotRun
 from aitrade_cli.model.artefact import Artefact
 from aitrade_cli.system.host import describe_host
@@ -63,7 +63,7 @@ def bench(
     failures: list[VariantFailed] = []
     for count in threads:
         for group in groups(entry.entrants, describe_host().memory_free_bytes):
-            say(f"{count} thread{'s' * (count > 1)}: {', '.join(e.variant.name for e in group)}")
+            say(f"{count} thread{'s' * (count > 1)}: {len(group)} variants")
             variants = [replace(entrant.variant, threads=count) for entrant in group]
             try:
                 found = measure(

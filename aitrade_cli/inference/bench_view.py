@@ -89,7 +89,7 @@ def overview(report: BenchReport) -> Iterator[Table]:
             )
         headings = [f"b{batch} t{threads}" for batch, threads in shown]
         yield Table(
-            "Times as fast as the same model's first runtime (b batch, t threads)",
+            "Speed, the model's own first runtime is 1 (b batch, t threads)",
             ("Model", "Runtime", *headings, "Memory", "Size"),
             lines,
             left=2,
@@ -125,7 +125,8 @@ def details(report: BenchReport, cell: tuple[int, int], *, with_speed: bool) -> 
             rate_text(one.throughput_per_second),
         ]
         lines.append((*line, speed_text(row.speed, row.judgement)) if with_speed else tuple(line))
-    title = f"Batch {batch}, {threads} thread{'s' * (threads > 1)}"
+    runs = sorted({row.latency.runs for row in rows})
+    title = f"Batch {batch}, {threads} thread{'s' * (threads > 1)}, {span(runs)} runs"
     if with_speed:
         headings.append("Speed")
         title += f" (speed: {rows[0].baseline} is 1)"
@@ -149,15 +150,17 @@ def conditions(report: BenchReport) -> Iterator[str]:
     """What a reader must know to believe the figures, and to get them again."""
     rows = report.rows
     rounds = sorted({len(row.latency.round_us_p50) for row in rows})
-    runs = min(row.latency.runs for row in rows)
     yield host_text(report.host)
     yield (
         f"a process of its own for each variant, {span(rounds)} rounds of one turn each in"
-        f" changing order, at least {count_text(runs)} runs; seed {report.seed}"
+        f" changing order; seed {report.seed}"
     )
     yield "± and all ratios: 95 % bootstrap over rounds; a ratio is the median over rounds"
     yield noise_text(report.cells)
     yield load_text(report)
+    most = max(row.threads for row in rows)
+    if most > report.host.cores_usable:
+        yield f"{most} threads share {count_text(report.host.cores_usable)} usable cores and wait"
     if any(row.latency.latency_us_p999 is None for row in rows):
         yield (
             f"{DASH}: too few runs; p99 needs {CALLS_NEEDED[99.0]:,} and p99.9"
@@ -171,7 +174,8 @@ def conditions(report: BenchReport) -> Iterator[str]:
 
 
 def span(values: Sequence[int]) -> str:
-    return f"{values[0]}" if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
+    low, high = count_text(values[0]), count_text(values[-1])
+    return low if low == high else f"{low} to {high}"
 
 
 def host_text(host: Host) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aitrade_cli.errors import AitradeError, Usage
-from aitrade_cli.inference.latency import Say
+from aitrade_cli.inference.rounds import Say
 from aitrade_cli.inference.variants import NotRun, Variant
 from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, TorchWeights, dump
 from aitrade_cli.model.runtimes import RUNTIMES, available

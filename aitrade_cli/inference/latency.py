@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from aitrade_cli.inference.latency_report import (
 )
 from aitrade_cli.inference.processes import VariantFailed
 from aitrade_cli.inference.resampling import CALLS_NEEDED, median_interval, percentile
-from aitrade_cli.inference.rounds import Heat, Launch, Race, launch_worker
+from aitrade_cli.inference.rounds import Heat, Launch, Race, Say, launch_worker
 from aitrade_cli.inference.variants import (
     FULL,
     PATIENT,
@@ -52,7 +52,6 @@ __all__ = [
     "measure",
 ]
 
-Say = Callable[[str], None]
 CONTROL: Final = " (again)"  # what the second process of the first variant is called
 
 
@@ -139,8 +138,7 @@ def run_all(
     heats: dict[int, list[Heat]] = {}
     own_before, clock = race.cpu_seconds() + time.process_time(), read_cpu_clock()
     for batch in batches:
-        say(f"batch {batch}: {len(race.arms)} processes taking turns")
-        heats[batch] = race.heat(batch, effort, rng)
+        heats[batch] = race.heat(batch, effort, rng, say)
         if race.arms[:1] == [] or race.arms[0].variant.name != baseline:
             lost = next(lost for lost in race.failed if lost.variant == baseline)
             raise VariantFailed(lost.variant, lost.reason)

@@ -36,6 +36,7 @@ class Station(Protocol):
 
 
 Launch = Callable[[Variant], Station]
+Say = Callable[[str], None]
 
 
 def launch_worker(variant: Variant) -> Station:
@@ -142,10 +143,12 @@ class Race:
         """CPU time that the workers had used when each answered last."""
         return sum(arm.station.cpu_seconds for arm in self.arms)
 
-    def heat(self, batch: int, effort: Effort, rng: np.random.Generator) -> list[Heat]:
+    def heat(self, batch: int, effort: Effort, rng: np.random.Generator, say: Say) -> list[Heat]:
         """Measure all arms at one batch size, in rounds of a new order each."""
+        say(f"batch {batch}: warming {len(self.arms)} processes up")
         tried = self._try(batch, effort)
         plan = plan_of({name: answer["call_ns"] / 1e9 for name, answer in tried.items()}, effort)
+        say(f"batch {batch}: {plan.rounds} rounds, about {plan.seconds:.0f} s")
         times: dict[str, list[list[int]]] = {name: [] for name in tried}
         for _ in range(plan.rounds):
             for arm in [self.arms[at] for at in rng.permutation(len(self.arms)).tolist()]:

@@ -13,8 +13,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import IO, Any, Final, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from io import BufferedIOBase
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -137,7 +138,7 @@ def batches_of(
     ]
 
 
-def serve(requests: IO[bytes], answers: IO[bytes], variants: Variants) -> None:
+def serve(requests: Iterable[bytes], answers: BufferedIOBase, variants: Variants) -> None:
     """Answer until the requests end. A failure is an answer too, and ends nothing."""
     for line in requests:
         try:
@@ -157,7 +158,7 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def private_streams() -> tuple[IO[bytes], IO[bytes]]:
+def private_streams() -> tuple[BufferedIOBase, BufferedIOBase]:
     """Keep the pipe for the protocol; whatever a runtime prints goes to stderr."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
