@@ -20,6 +20,7 @@ from aitrade_cli.training.labels import (
     classes_of,
     fit_band,
     forward_trend,
+    known_trend,
 )
 
 closes = hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(0.5, 2.0))
@@ -70,6 +71,22 @@ def test_prices_that_stand_still_have_no_label() -> None:
     trend = forward_trend(np.full(50, 1.25), Labelling(3, 3, 10))
     assert np.isnan(trend).all()
     assert (classes_of(trend, Band(-1.0, 1.0)) == UNKNOWN).all()
+
+
+@given(closes, labellings)
+@settings(deadline=None)
+def test_what_is_known_is_the_trend_of_prices_that_stay(
+    close: np.ndarray, labelling: Labelling
+) -> None:
+    known = known_trend(close, labelling)
+    for t in range(len(close)):
+        stayed = np.r_[close[: t + 1], np.full(labelling.horizon, close[t])]
+        np.testing.assert_allclose(known[t], forward_trend(stayed, labelling)[t], atol=1e-9)
+
+
+def test_with_a_lookback_of_one_nothing_is_known() -> None:
+    known = known_trend(random_walk(100), Labelling(5, 1, 20))
+    assert (known[20:] == 0).all()
 
 
 def test_with_a_lookback_of_one_the_past_of_the_price_says_nothing() -> None:

@@ -21,6 +21,7 @@ PLAN = Plan(
     test_rows=100,
     embargo=7,
     validation_share=0.2,
+    flat_share=0.4,
 )
 
 
@@ -146,6 +147,6 @@ def test_bars_without_a_label_are_left_out() -> None:
 
 def test_too_few_bars_are_named() -> None:
     with pytest.raises(SeriesTooShort):
-        folds_of(random_bars(280), PLAN)
+        folds_of(random_bars(279), PLAN)
     with pytest.raises(BadInput, match="too few to set 20% of them aside"):
         examples_of(random_bars(300), PLAN, Fold(7, 20, 60, 100))

@@ -12,6 +12,7 @@ from aitrade_cli.errors import BadInput
 
 SHORT, FLAT, LONG = 0, 1, 2
 UNKNOWN = -1  # too close to either end of the bars to say
+STILL_BELOW = 1e-12  # equal closes leave a rounding error, not zero, as their deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,44 @@ def forward_trend(
     Source:
         Zhang, Zohren and Roberts 2019, section III.C. https://arxiv.org/abs/1808.03668
     """
+    ahead = np.full(len(close_price), np.nan)
+    if len(close_price) > labelling.horizon:
+        ahead[: -labelling.horizon] = _means(close_price, labelling.horizon)[1:]
+    return _rise(ahead, close_price, labelling)
+
+
+def known_trend(
+    close_price: Float64[np.ndarray, " rows"], labelling: Labelling
+) -> Float64[np.ndarray, " rows"]:
+    """The part of `forward_trend` that is known at each bar: prices stay where they are.
+
+    The yardstick of a model's accuracy. With a lookback of 1 it is zero everywhere.
+    """
+    return _rise(close_price, close_price, labelling)
+
+
+def _rise(
+    ahead: Float64[np.ndarray, " rows"],
+    close_price: Float64[np.ndarray, " rows"],
+    labelling: Labelling,
+) -> Float64[np.ndarray, " rows"]:
     trend = np.full(len(close_price), np.nan)
-    horizon, lookback, spread = labelling.horizon, labelling.lookback, labelling.volatility_bars
+    lookback, spread = labelling.lookback, labelling.volatility_bars
     first = max(lookback - 1, spread)
-    last = len(close_price) - horizon  # exclusive
-    if first >= last:
+    if first >= len(close_price):
         return trend
-    ahead = sliding_window_view(close_price, horizon).mean(axis=1)  # [t] averages t .. t+h-1
-    behind = sliding_window_view(close_price, lookback).mean(axis=1)
     returns = np.diff(np.log(close_price))  # [t] is the return of bar t+1
-    volatility = sliding_window_view(returns, spread).std(axis=1)
-    bars = np.arange(first, last)
-    rise = np.log(ahead[bars + 1] / behind[bars - lookback + 1])
-    scale = volatility[bars - spread] * np.sqrt(horizon)
-    moving = scale > 0
-    trend[bars[moving]] = rise[moving] / scale[moving]
+    volatility = sliding_window_view(returns, spread).std(axis=1)[first - spread :]
+    behind = _means(close_price, lookback)[first - lookback + 1 :]
+    scale = volatility * np.sqrt(labelling.horizon)
+    moving = volatility > STILL_BELOW
+    trend[first:][moving] = np.log(ahead[first:][moving] / behind[moving]) / scale[moving]
     return trend
+
+
+def _means(values: Float64[np.ndarray, " rows"], length: int) -> Float64[np.ndarray, " n"]:
+    """Mean of every run of ``length`` values; [t] starts at t."""
+    return sliding_window_view(values, length).mean(axis=1)
 
 
 def fit_band(trend: Float64[np.ndarray, " rows"], *, flat_share: float = 1 / 3) -> Band:

@@ -26,6 +26,7 @@ from aitrade_cli.training.labels import (
     classes_of,
     fit_band,
     forward_trend,
+    known_trend,
 )
 from aitrade_cli.training.loop import Examples
 
@@ -37,7 +38,7 @@ class Plan:
     features: tuple[str, ...] = DEFAULT_FEATURES
     window: int = 64
     labelling: Labelling = field(default_factory=Labelling)
-    flat_share: float = 0.4  # of training rows
+    flat_share: float = 1 / 3  # of training rows
     folds: int = 2
     test_rows: int = 2048  # decisions in each fold's test part
     embargo: int = 64  # rows left out before each test part besides the purge
@@ -57,6 +58,7 @@ class FoldExamples:
         training: learned from.
         validation: the latest decisions of the training part, purged from ``training``.
         test: never looked at while training.
+        known: for each test row, the class that follows from what is known of its label already.
         trained_until_ns: last bar that a training or validation label reaches.
     """
 
@@ -67,6 +69,7 @@ class FoldExamples:
     training: Examples
     validation: Examples
     test: Examples
+    known: Int64[np.ndarray, " n"]
     trained_until_ns: int
 
     @property
@@ -118,10 +121,14 @@ def examples_of(bars: Bars, plan: Plan, fold: Fold) -> FoldExamples:
         bars.rows(0, warmup + train_stop), plan.features, plan.window, plan.clip
     )
     series = prepare(bars, preprocessing)
-    trend = forward_trend(bars.close, plan.labelling)[warmup:]
     learned = range(fold.train_start, train_stop)
+    trend = forward_trend(bars.close, plan.labelling)[warmup:]
     band = fit_band(trend[learned.start : learned.stop], flat_share=plan.flat_share)
     classes = classes_of(trend, band)
+    known = known_trend(bars.close, plan.labelling)[warmup:]
+    rule = fit_band(known[learned.start : learned.stop], flat_share=plan.flat_share)
+    tested = np.arange(fold.test_start, fold.test_stop)
+    tested = tested[classes[tested] != UNKNOWN]
     return FoldExamples(
         fold=fold,
         series=series,
@@ -132,6 +139,7 @@ def examples_of(bars: Bars, plan: Plan, fold: Fold) -> FoldExamples:
             series, classes, range(validation_start, fold.train_stop), plan.window
         ),
         test=_examples(series, classes, range(fold.test_start, fold.test_stop), plan.window),
+        known=classes_of(known, rule)[tested],
         trained_until_ns=int(series.timestamp_ns[fold.train_stop - 1 + horizon]),
     )
 

@@ -26,12 +26,15 @@ class Attention(nn.Module):
     def forward(
         self, steps: Float[Tensor, "batch time width"]
     ) -> Float[Tensor, "batch time width"]:
-        parts = self.query_key_value(steps).chunk(3, dim=-1)
+        batch, time, _ = steps.shape
+        split = (batch, time, self.heads, self.head_size)
         query, key, value = (
-            part.unflatten(-1, (self.heads, self.head_size)).transpose(1, 2) for part in parts
+            part.view(split).transpose(1, 2)
+            for part in self.query_key_value(steps).chunk(3, dim=-1)
         )
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        joined = mixed.transpose(1, 2).reshape(batch, time, self.heads * self.head_size)
+        return self.output(joined)
 
 
 class EncoderLayer(nn.Module):
