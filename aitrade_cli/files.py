@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+NO_LINKS_HERE: Final = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -19,6 +24,33 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: the folder cannot be written or the disk is full.
     """
+    with written_beside(path, data) as neighbour:
+        os.replace(neighbour, path)
+    sync_folder(path.parent)
+
+
+def create(path: Path, data: bytes) -> None:
+    """The same where nothing lies yet: of two who do it at once, one is refused.
+
+    Raises:
+        FileExistsError: something is there already; it stays as it was.
+        OSError: the folder cannot be written or the disk is full.
+    """
+    with written_beside(path, data) as neighbour:
+        try:
+            os.link(neighbour, path)
+        except OSError as error:
+            if error.errno not in NO_LINKS_HERE:
+                raise
+            # A file system without hard links: take the name, then rename over it.
+            with open(path, "xb"):
+                pass
+            os.replace(neighbour, path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def written_beside(path: Path, data: bytes) -> Iterator[Path]:
     # A random name: containers give every process the same number, and a neighbour
     # left by a killed one must not stand in the way for ever.
     neighbour = path.with_name(f".aitrade-{secrets.token_hex(8)}.tmp")
@@ -27,12 +59,10 @@ def replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(neighbour, path)
-    except BaseException:
+        yield neighbour
+    finally:
         with suppress(OSError):  # the first failure is the one to tell
             neighbour.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,41 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(
     monkeypatch.setattr(files.os, "open", open_files_only)
     files.replace(tmp_path / "a.bin", b"new")
     assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+def test_creating_takes_only_a_free_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    files.create(path, b"one")
+    with pytest.raises(FileExistsError):
+        files.create(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_creating_works_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(files.os, "link", refuse)
+    test_creating_takes_only_a_free_name(tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_a_taken_name(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        files.create(tmp_path / "a.bin", b"x")
+
+
+@pytest.mark.parametrize("put", [files.replace, files.create])
+def test_either_way_the_mode_is_the_umasks(
+    tmp_path: Path, put: Callable[[Path, bytes], None]
+) -> None:
+    put(tmp_path / "a.bin", b"x")
+    earlier = os.umask(0)
+    os.umask(earlier)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o666 & ~earlier
 
 
 def test_a_link_is_replaced_and_the_file_it_names_stays(tmp_path: Path) -> None:

@@ -134,6 +134,12 @@ def test_a_taken_name_is_refused_before_any_work(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
 
 
+def test_a_link_that_leads_nowhere_takes_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").symlink_to("nowhere")
+    with pytest.raises(WouldOverwrite):
+        output_name("m.pt", str(tmp_path / "a.onnx"), ".onnx", force=False)
+
+
 def test_a_name_taken_meanwhile_is_refused_too(tmp_path: Path) -> None:
     target = output_name("m.pt", str(tmp_path / "a.onnx"), ".onnx", force=False)
     (tmp_path / "a.onnx").write_bytes(b"theirs")

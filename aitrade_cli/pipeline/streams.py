@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from aitrade_cli.errors import BadInput, NothingArrived, ReaderLeft, Refused, WouldOverwrite
-from aitrade_cli.files import replace
+from aitrade_cli.files import create, replace
 
 STDIO: Final = "-"
 NAME_FROM_STDIN: Final = "model"
@@ -89,7 +89,7 @@ def read_stdin() -> bytes:
         raise StdinIsTerminal
     try:
         data = read_all(sys.stdin.buffer, "stdin")
-    except OSError as error:  # a folder as stdin: `aitrade inspect - < .`
+    except OSError as error:
         raise CannotRead(f"cannot read stdin: {error.strerror}") from error
     if not data:
         raise NothingArrived
@@ -156,10 +156,10 @@ def write_output(target: str, data: bytes, *, force: bool = False) -> None:
     with naming(target):
         if kind_of(path) == "device":
             path.write_bytes(data)
-            return
-        if kind_of(path) == "file" and not force:
-            raise WouldOverwrite(target)
-        replace(path, data)
+        elif force:
+            replace(path, data)
+        else:
+            create(path, data)
 
 
 @contextmanager
@@ -169,6 +169,8 @@ def naming(target: str) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise ReaderLeft from None
+    except FileExistsError:
+        raise WouldOverwrite(target) from None
     except OSError as error:
         raise CannotWrite(f"cannot write `{target}`: {error.strerror}") from error
 
@@ -178,7 +180,7 @@ def kind_of(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return "nothing"
+        return "file" if path.is_symlink() else "nothing"  # a link to nowhere takes a name too
     if stat.S_ISDIR(mode):
         return "folder"
     return "file" if stat.S_ISREG(mode) else "device"
