@@ -14,7 +14,7 @@ from aitrade_cli.model.card import Card
 
 Kind: TypeAlias = Literal["real", "synthetic", "extreme"]
 
-BATCHES: Final = (1, 2, 7, 64, 256)
+BATCHES: Final = (1, 2, 7, 32, 128)
 EXTREMES_AT_ONCE: Final = 4  # windows in a batch of extremes
 LONGER_BY: Final = 5  # rows beyond the window: a length nobody exported with
 WINDOW_IF_UNKNOWN: Final = 32

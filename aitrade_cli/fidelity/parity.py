@@ -25,7 +25,7 @@ from aitrade_cli.model.card import Card
 CaseStatus: TypeAlias = Literal["ran", "failed", "not_finite", "not_applicable", "original_fails"]
 
 FAILURE_LENGTH: Final = 160  # characters of a runtime's complaint that are kept
-BATCHED: Final = 64  # windows asked at once to see whether a batch changes the outputs
+BATCHED: Final = 32  # windows asked at once to see whether a batch changes the outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def output_spread(
     """How much the original's outputs move from window to window.
 
     The yardstick of |difference|: root mean square, over the outputs, of their standard
-    deviation on 64 windows. None where they do not move or are not finite.
+    deviation on 32 windows. None where they do not move or are not finite.
     """
     windows = real_windows(rows, BATCHED, shape.window)
     answer = _attempt_all(before, windows, shape.batch or BATCHED)

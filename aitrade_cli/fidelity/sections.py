@@ -101,7 +101,7 @@ def parity_facts(parity: Parity) -> Facts:
         rows.append((f"Worst on {word}", case_text(max(real, key=lambda case: case.max_abs or 0))))
     if _tells(parity):
         rows.append(
-            ("Batch effect", f"{parity.batch_effect:.2g} between one by one and 64 at once")
+            ("Batch effect", f"{parity.batch_effect:.2g} between one by one and 32 at once")
         )
     return Facts(f"Parity in {len(parity.ran)} cases, {parity.shapes} shapes", rows)
 
