@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import TypeVar, cast
 
 import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
+
+T = TypeVar("T")
 
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
 
@@ -27,12 +30,12 @@ def arrays(graph: GraphProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
-def attribute(node: NodeProto, name: str, default: int | float | str | list[int]) -> object:
+def attribute(node: NodeProto, name: str, default: T) -> T:
     """An attribute's value, or the default that the operator's rules give it."""
     for item in node.attribute:
         if item.name == name:
             value = onnx.helper.get_attribute_value(item)
-            return value.decode() if isinstance(value, bytes) else value
+            return cast(T, value.decode() if isinstance(value, bytes) else value)
     return default
 
 
@@ -82,7 +85,7 @@ class Names:
         return name
 
 
-def add_array(graph: GraphProto, names: Names, stem: str, value: np.ndarray) -> str:
+def add_array(graph: GraphProto, names: Names, stem: str, value: np.ndarray | np.generic) -> str:
     """Store an initializer and return its name."""
     name = names.fresh(stem)
     graph.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
