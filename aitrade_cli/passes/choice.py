@@ -1,0 +1,156 @@
+"""Which candidate ships: the fastest that decides alike and is what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aitrade_cli.inference.latency import LatencyReport
+from aitrade_cli.model.artefact import OnnxGraph
+from aitrade_cli.model.quantization.sensitivity import keep_in_float
+from aitrade_cli.model.runtimes.start import start_onnx
+from aitrade_cli.passes.candidates import Candidate, Workshop
+from aitrade_cli.passes.quantize_report import CandidateLine
+from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.timing import race
+from aitrade_cli.units import ratio_text, share_text
+
+Say = Callable[[str], None]
+FLOAT: Final = "float32 ONNX"
+LEAST_COVERED: Final = 0.95  # of the weights, for a graph to be called INT8
+SAFETY: Final = 0.5  # share of the flips allowed that choosing uses up; later bars flip more
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The winner, and what is said of all that were tried."""
+
+    winner: Candidate
+    graph: OnnxGraph
+    lines: tuple[CandidateLine, ...]
+    notes: tuple[str, ...]
+
+
+def choose(shop: Workshop, built: Sequence[Candidate], settings: Settings, say: Say) -> Choice:
+    """Pick among the candidates that were built, at least one of them with a graph.
+
+    `--int4` ships the smallest within the budget, everything else the fastest. Where
+    none is within it, the one that flips least gets layers back in float until it is.
+    """
+    limit = settings.flips_allowed * SAFETY
+    good = [one for one in built if fit(one, settings, limit)]
+    if not good:
+        mended = mend(shop, built, settings, limit, say)
+        built = built if mended in built else (*built, mended)
+        good = [mended]
+    timed = race_all(shop, built, settings, say)
+    winner = best(good, timed, settings)
+    if winner.graph is None:
+        raise ValueError(f"{winner.name} was chosen without a graph")
+    lines = tuple(line_of(one, winner, timed, settings, limit) for one in built)
+    return Choice(winner, winner.graph, lines, notes_of(winner, timed))
+
+
+def fit(one: Candidate, settings: Settings, limit: float) -> bool:
+    return why_not(one, settings, limit) is None
+
+
+def why_not(one: Candidate, settings: Settings, limit: float) -> str | None:
+    """What keeps a candidate from being shipped; None where nothing does."""
+    if one.graph is None or one.covered is None:
+        return f"not built: {one.failed}"
+    if settings.bits == "int8" and one.covered.int8_share < LEAST_COVERED and not one.kept:
+        return f"only {share_text(one.covered.int8_share)} of its weights are INT8"
+    if one.flips is not None and one.flips > limit:
+        return f"decides otherwise on {share_text(one.flips, 2)} of the windows it is chosen on"
+    return None
+
+
+def race_all(
+    shop: Workshop, built: Sequence[Candidate], settings: Settings, say: Say
+) -> LatencyReport:
+    graphs = {one.name: one.graph for one in built if one.graph is not None}
+    return race({FLOAT: shop.graph, **graphs}, shop.windows, seed=settings.seed, say=say)
+
+
+def best(good: Sequence[Candidate], timed: LatencyReport, settings: Settings) -> Candidate:
+    if settings.bits == "int4":
+        return min(good, key=size_of)
+    return min(good, key=lambda one: timed.latency(one.name).latency_us_p50)
+
+
+def size_of(one: Candidate) -> int:
+    return len(one.graph.proto_bytes) if one.graph is not None else 0
+
+
+def line_of(
+    one: Candidate, winner: Candidate, timed: LatencyReport, settings: Settings, limit: float
+) -> CandidateLine:
+    ran = next((each for each in timed.latencies if each.variant == one.name), None)
+    return CandidateLine(
+        name=one.name,
+        size_bytes=size_of(one) or None,
+        latency_us_p50=None if ran is None else ran.latency_us_p50,
+        stored_share=None if one.covered is None else one.covered.stored_share,
+        computed_share=None if one.covered is None else one.covered.computed_share,
+        flips=one.flips,
+        in_float=one.kept,
+        shipped=one is winner,
+        reason=reason_of(one, winner, timed, settings, limit),
+    )
+
+
+def reason_of(
+    one: Candidate, winner: Candidate, timed: LatencyReport, settings: Settings, limit: float
+) -> str:
+    if one is winner:
+        most = "the smallest" if settings.bits == "int4" else "the fastest"
+        kept = f"; in float: {', '.join(one.kept)}" if one.kept else ""
+        return f"shipped, {most} that decides alike{kept}"
+    barred = why_not(one, settings, limit)
+    if barred is not None:
+        return barred
+    if one.name not in {each.variant for each in timed.latencies}:
+        return next((lost.reason for lost in timed.not_run if lost.variant == one.name), "not run")
+    if settings.bits == "int4":
+        return "larger than the one that ships"
+    slower = timed.speed(one.name, winner.name).value
+    return f"{ratio_text(slower)} of the shipped one's speed"
+
+
+def notes_of(winner: Candidate, timed: LatencyReport) -> tuple[str, ...]:
+    """A float graph that is faster is named, not shipped: it is not what was asked for."""
+    notes = []
+    if FLOAT in {each.variant for each in timed.latencies} and timed.faster_beyond_noise(
+        FLOAT, winner.name
+    ):
+        ratio = timed.speed(FLOAT, winner.name).value
+        notes.append(
+            f"the float32 ONNX graph is {ratio_text(ratio)} as fast as the one that ships; "
+            "`aitrade export-onnx` writes it"
+        )
+    return tuple(notes)
+
+
+def mend(
+    shop: Workshop, built: Sequence[Candidate], settings: Settings, limit: float, say: Say
+) -> Candidate:
+    """Give the layers that hurt most back to float in the candidate that flips least."""
+    closest = min((one for one in built if one.graph is not None), key=distance)
+    if shop.flips is None or closest.flips is None or closest.flips <= limit:
+        return closest
+    say(f"finding the layers of `{closest.name}` to keep in float")
+    flips = shop.flips
+    kept = keep_in_float(
+        shop.graph,
+        closest.make,
+        shop.windows,
+        lambda graph: flips.share(start_onnx(graph)),
+        limit,
+    )
+    return shop.build(f"{closest.name}, {len(kept.layers)} in float", closest.make, kept.layers)
+
+
+def distance(one: Candidate) -> float:
+    return 0.0 if one.flips is None else one.flips

@@ -1,0 +1,213 @@
+"""`quantize`: build candidates, keep those that decide alike, time them, judge the fastest.
+
+Three stretches of bars are kept apart: ranges are calibrated on the first, candidates are
+chosen on the second, and only the one that is shipped is judged on the third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from aitrade_cli.errors import BadInput
+from aitrade_cli.fidelity.cases import input_shape
+from aitrade_cli.fidelity.coverage import Coverage
+from aitrade_cli.fidelity.gain import Gain
+from aitrade_cli.fidelity.judge import judge
+from aitrade_cli.fidelity.outputs import Remembered
+from aitrade_cli.fidelity.report import EquivalenceReport, summary
+from aitrade_cli.inference.latency import LatencyReport
+from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights, dump
+from aitrade_cli.model.export import export_onnx
+from aitrade_cli.model.onnx_coverage import parameters
+from aitrade_cli.model.onnx_graph import parse
+from aitrade_cli.model.provenance import record
+from aitrade_cli.model.quantization.prepare import prepare
+from aitrade_cli.model.runtimes import start
+from aitrade_cli.passes.candidates import Candidate, Workshop, build_all
+from aitrade_cli.passes.choice import Choice, choose
+from aitrade_cli.passes.flips import Flips
+from aitrade_cli.passes.quantize_report import QuantizeReport
+from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
+from aitrade_cli.passes.timing import time_pair
+from aitrade_cli.units import share_text
+
+Say = Callable[[str], None]
+FEW: Final = 64  # windows to time with and to compare rewritten graphs on
+LITTLE: Final = 0.02  # biases and scales stay float in every technique
+
+
+class NothingQuantized(BadInput):
+    """No candidate could be built."""
+
+    default_hint = "see `aitrade inspect` for the model's operators"
+
+    def __init__(self, name: str, candidates: Sequence[Candidate]) -> None:
+        told = "; ".join(f"{one.name}: {one.failed}" for one in candidates)
+        super().__init__(f"`{name}` cannot be quantized: {told}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What came in and what it is compared on."""
+
+    source: Artefact
+    exported: Artefact
+    running: Remembered
+    evidence: Evidence
+    shop: Workshop
+
+
+def quantize_artefact(
+    source: Artefact, settings: Settings, output: str, say: Say = lambda _: None
+) -> tuple[bytes, QuantizeReport]:
+    """Ship the fastest candidate that decides as the source does.
+
+    Args:
+        source: torch weights or ONNX.
+        settings: what was asked for.
+        output: name of the file that will be written, for the report.
+        say: told what is happening.
+
+    Returns:
+        The artefact's bytes, its verdict inside, and the report.
+
+    Raises:
+        NothingQuantized: no candidate could be built.
+        BadInput: bars or model cannot be used.
+    """
+    say("exporting to ONNX")
+    bench = set_up(source, settings)
+    built = build_all(bench.shop, settings, say)
+    if not any(one.graph for one in built):
+        raise NothingQuantized(source.name, built)
+    choice = choose(bench.shop, built, settings, say)
+    say("judging the one that ships")
+    return ship(bench, choice, settings, output, say)
+
+
+def set_up(source: Artefact, settings: Settings) -> Bench:
+    """Export where needed, gather bars, start the source."""
+    if isinstance(source.network, OnnxGraph):
+        exported = source
+    else:
+        exported, _ = export_onnx(source, exporter="auto")
+    evidence = gather(source.card, settings.data, settings.symbol)
+    running = Remembered(start(source))
+    shape = input_shape(exported.card)
+    calibration, flips = None, None
+    few = np.random.default_rng(settings.seed).standard_normal((FEW, shape.window, shape.features))
+    few = few.astype(np.float32)
+    if evidence.sample is not None:
+        calibration, choosing = calibration_windows(evidence.sample, shape.window)
+        few = np.ascontiguousarray(calibration[-FEW:])
+        if source.card.decision is not None:
+            flips = Flips.of(running, choosing, source.card.decision)
+    graph = prepare(graph_of(exported), few[:2])
+    shop = Workshop(graph, few, calibration, evidence.note, flips)
+    return Bench(source, exported, running, evidence, shop)
+
+
+def graph_of(artefact: Artefact) -> OnnxGraph:
+    if not isinstance(artefact.network, OnnxGraph):
+        raise TypeError(f"{artefact.name} is no ONNX graph")
+    return artefact.network
+
+
+def ship(
+    bench: Bench, choice: Choice, settings: Settings, output: str, say: Say
+) -> tuple[bytes, QuantizeReport]:
+    """Measure and judge the chosen graph, and put the verdict inside the artefact."""
+    winner, graph = choice.winner, choice.graph
+    card = replace(bench.exported.card, sample=bench.source.card.sample)
+    made = Artefact(card, graph, name=output)
+    timed = time_pair(bench.source, made, bench.shop.windows, seed=settings.seed, say=say)
+    size = float32_bytes(bench)
+    report = judge(
+        bench.running,
+        start(made),
+        card=bench.source.card,
+        sample=bench.evidence.sample,
+        budget=settings.budget,
+        costs=settings.costs,
+        seed=settings.seed,
+        coverage=coverage_of(winner),
+        gain=gain_of(timed, size, len(graph.proto_bytes)),
+        before_name=bench.source.name,
+        after_name=output,
+    )
+    data = dump(record(made, bench.source, "quantize", settings.as_history(), told(report, winner)))
+    return data, QuantizeReport(
+        source=bench.source.name,
+        output=output,
+        bits=settings.bits,
+        float32_bytes=size,
+        onnx_bytes=len(graph.proto_bytes),
+        file_bytes=len(data),
+        candidates=choice.lines,
+        flips_allowed=settings.flips_allowed,
+        chosen_on_windows=0 if bench.shop.flips is None else len(bench.shop.flips.windows),
+        equivalence=report,
+        notes=notes_of(bench, choice),
+    )
+
+
+def float32_bytes(bench: Bench) -> int:
+    """Bytes that the source's parameters take in float32: what every size is compared with."""
+    network = bench.source.network
+    if isinstance(network, TorchWeights):
+        return 4 * sum(tensor.numel() for tensor in network.state_dict.values())
+    return 4 * parameters(parse(graph_of(bench.exported).proto_bytes))
+
+
+def coverage_of(winner: Candidate) -> Coverage | None:
+    covered = winner.covered
+    if covered is None:
+        return None
+    return Coverage(
+        parameters_total=covered.parameters_total,
+        parameters_changed=min(covered.changed, covered.parameters_total),
+        macs_total=covered.macs_total,
+        macs_changed=covered.macs_int8,
+        kept=winner.kept,
+    )
+
+
+def gain_of(timed: LatencyReport, size_before: int, size_after: int) -> Gain:
+    before, after, speed = timed.latency("before"), timed.latency("after"), timed.speed("after")
+    return Gain(
+        size_bytes_before=size_before,
+        size_bytes_after=size_after,
+        latency_us_before=before.latency_us_p50,
+        latency_us_after=after.latency_us_p50,
+        speedup_low=speed.interval.low,
+        speedup_high=speed.interval.high,
+        noise_band=timed.band() - 1.0,
+        conditions=(
+            f"size: float32 tensors of the source, ONNX without its card; latency: "
+            f"{before.runtime} against {after.runtime}, batch 1, 1 thread, "
+            f"{min(before.runs, after.runs):,} runs or more, one process each"
+        ),
+    )
+
+
+def told(report: EquivalenceReport, winner: Candidate) -> dict[str, object]:
+    return {"candidate": winner.name, "in_float": list(winner.kept), **summary(report)}
+
+
+def notes_of(bench: Bench, choice: Choice) -> tuple[str, ...]:
+    notes = [*choice.notes]
+    if bench.evidence.note:
+        notes.append(f"bars: {bench.evidence.note}")
+    covered = choice.winner.covered
+    if covered is not None and covered.computed_share < covered.stored_share - LITTLE:
+        notes.append(
+            f"{share_text(covered.stored_share)} of the weights are stored in fewer bits and "
+            f"{share_text(covered.computed_share)} are multiplied as integers: the rest is "
+            "widened to float32 once, when the file is opened"
+        )
+    return tuple(notes)

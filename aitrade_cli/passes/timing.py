@@ -1,0 +1,47 @@
+"""Latency for passes: a quick race to choose a candidate, then the figure that is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float32
+
+from aitrade_cli.inference.latency import FULL, QUICK, LatencyReport, measure
+from aitrade_cli.inference.variants import Variant
+from aitrade_cli.model.artefact import Artefact, OnnxGraph, dump
+
+Say = Callable[[str], None]
+
+
+def race(
+    graphs: Mapping[str, OnnxGraph],
+    windows: Float32[np.ndarray, "n time feature"],
+    *,
+    seed: int,
+    say: Say,
+) -> LatencyReport:
+    """Time ONNX graphs against each other; the first counts as 1. One thread, batch 1."""
+    variants = [Variant(name, graph.proto_bytes, "onnxruntime") for name, graph in graphs.items()]
+    return measure(variants, windows=windows, effort=QUICK, control=False, seed=seed, say=say)
+
+
+def time_pair(
+    before: Artefact,
+    after: Artefact,
+    windows: Float32[np.ndarray, "n time feature"],
+    *,
+    seed: int,
+    say: Say,
+) -> LatencyReport:
+    """The figure that is reported: source and winner, with a control of the source."""
+    variants = [variant_of("before", before), variant_of("after", after)]
+    return measure(variants, windows=windows, effort=FULL, control=True, seed=seed, say=say)
+
+
+def variant_of(name: str, artefact: Artefact) -> Variant:
+    """How an artefact is run as it is: torch in eager, ONNX in ONNX Runtime."""
+    known = artefact.card.arch
+    named = known.name if known is not None and artefact.arch_given else None
+    return Variant(name, dump(replace(artefact, name=name)), "auto", arch=named)
