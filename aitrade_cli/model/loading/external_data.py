@@ -10,6 +10,7 @@ import onnx
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.loading.limits import Limits, TooLarge
 from aitrade_cli.model.loading.members import ClimbingPath
+from aitrade_cli.model.loading.protobuf import text
 
 # ONNX Runtime reads an address in its own memory from a location that begins so.
 MEMORY_TAG = "*/"
@@ -41,7 +42,7 @@ def inline(tensors: Iterable[onnx.TensorProto], folder: Path | None, limits: Lim
     for tensor in tensors:
         if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.external_data:
             continue
-        keys = {entry.key: entry.value for entry in tensor.external_data}
+        keys = {text(entry.key): text(entry.value) for entry in tensor.external_data}
         path = inside(keys.get("location", ""), folder)
         content = read_part(path, number(keys, "offset"), number(keys, "length"), left)
         left -= len(content)
@@ -74,12 +75,12 @@ def inside(location: str, folder: Path | None) -> Path:
 
 
 def number(keys: dict[str, str], key: str) -> int | None:
-    text = keys.get(key)
-    if text is None or text == "":
+    digits = keys.get(key, "")
+    if not digits:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise LacksData(f"external data has the {key} `{text[:40]}`, wanted a count")
-    return int(text)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        raise LacksData(f"external data has the {key} `{digits[:40]}`, wanted a count")
+    return int(digits)
 
 
 def read_part(path: Path, offset: int | None, length: int | None, left: int) -> bytes:

@@ -119,7 +119,7 @@ def from_zip(request: Request) -> Artefact:
     if "models/model.json" in members or "archive_format" in members:
         return from_exported(request, members)
     if "constants.pkl" in members:
-        return from_script(members)
+        return from_script(request, members)
     if "data.pkl" in members:
         return from_saved(request, members)
     raise NotAModel(f"`{request.name}` is a zip that holds no model")
@@ -175,21 +175,21 @@ def from_exported(request: Request, members: Members) -> Artefact:
         if request.trust is None:
             raise
         step = trust_step(request.trust, error.wanted)
-        return Artefact(read_card(members).with_step(step), Exported(request.data))
-    return Artefact(own_card(members) or card, Exported(archive))
+        return Artefact(read_card(members, request.limits).with_step(step), Exported(request.data))
+    return Artefact(own_card(members, request.limits) or card, Exported(archive))
 
 
-def from_script(members: Members) -> Artefact:
+def from_script(request: Request, members: Members) -> Artefact:
     # Imports torch, which an ONNX file does without.
     from aitrade_cli.model.loading.script import vet_script
 
     archive, card = vet_script(members)
-    return Artefact(own_card(members) or card, Script(archive))
+    return Artefact(own_card(members, request.limits) or card, Script(archive))
 
 
-def own_card(members: Mapping[str, bytes]) -> Card | None:
+def own_card(members: Mapping[str, bytes], limits: Limits) -> Card | None:
     text = members.get(EXTRA_MEMBER)
-    return None if text is None else card_of_text(text)
+    return None if text is None else card_of_text(text, limits)
 
 
 READERS: Mapping[Kind, Callable[[Request], Artefact]] = {

@@ -20,6 +20,11 @@ from aitrade_cli.model.loading.limits import Limits, TooLarge
 
 LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 ENCRYPTED: Final = 0x1
+END: Final = b"PK\x05\x06"
+END_SEARCHED: Final = 22 + (1 << 16)  # the end record and the longest comment after it
+LOCATOR: Final = b"PK\x06\x07"  # of zip64, which has the sizes then
+LOCATOR_SIZE: Final = 20
+END64_SIZE: Final = 56
 NAME_MAX: Final = 4096
 
 
@@ -79,6 +84,7 @@ def read_members(data: bytes, limits: Limits) -> Members:
         ClimbingPath: a name is absolute, empty, or goes up.
         TwoOfOne: two entries share a name or overlap.
     """
+    check_directory(data, limits)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -90,6 +96,20 @@ def read_members(data: bytes, limits: Limits) -> Members:
     except (NotImplementedError, RuntimeError, OverflowError, OSError) as error:
         raise Truncated(f"the archive cannot be read: {plain_words(error)}") from error
     return below_root(files)
+
+
+def check_directory(data: bytes, limits: Limits) -> None:
+    # zipfile builds an object for each entry before anybody can look at their number.
+    tail = max(0, len(data) - END_SEARCHED)
+    at = data.rfind(END, tail)
+    while at >= 0:
+        size = int.from_bytes(data[at + 12 : at + 16], "little")
+        if data[at - LOCATOR_SIZE : at - LOCATOR_SIZE + 4] == LOCATOR:
+            record = at - LOCATOR_SIZE - END64_SIZE
+            size = int.from_bytes(data[record + 40 : record + 48], "little")
+        if size > limits.directory_bytes:
+            raise TooLarge(f"the archive has a table of contents of {size} bytes")
+        at = data.rfind(END, tail, at)
 
 
 def check_entries(entries: list[zipfile.ZipInfo], data: bytes, limits: Limits) -> None:
@@ -109,6 +129,8 @@ def check_entries(entries: list[zipfile.ZipInfo], data: bytes, limits: Limits) -
             raise Truncated(f"`{entry.filename}` is encrypted")
     if unpacked > limits.file_bytes:
         raise TooLarge(f"the archive unpacks to {unpacked} bytes, more than {limits.file_bytes}")
+    if unpacked > limits.slack_bytes + limits.growth * len(data):
+        raise ZipBomb(f"the archive of {len(data)} bytes unpacks to {unpacked}")
     check_places(entries, data)
 
 

@@ -19,7 +19,7 @@ from aitrade_cli.model.loading.external_data import inline
 from aitrade_cli.model.loading.limits import Limits
 from aitrade_cli.model.loading.operators import CustomOperators
 from aitrade_cli.model.loading.own import card_of_text
-from aitrade_cli.model.loading.protobuf import count_messages
+from aitrade_cli.model.loading.protobuf import count_messages, text
 
 OWN_DOMAINS: Final = frozenset(
     (
@@ -79,11 +79,21 @@ def read_onnx(data: bytes, folder: Path | None, limits: Limits) -> tuple[OnnxGra
         raise NotOnnx("the file does not parse as ONNX") from error
     if not model.HasField("graph") or not model.opset_import:
         raise NotOnnx("the file holds no ONNX graph")
+    try:
+        return vet_model(model, folder, limits)
+    except UnicodeDecodeError as error:  # protobuf checks its texts only when they are read
+        raise NotOnnx("the graph has a name that is no text") from error
+
+
+def vet_model(
+    model: onnx.ModelProto, folder: Path | None, limits: Limits
+) -> tuple[OnnxGraph, Card]:
+    """Operators, external data and rules of a parsed model; its own card is taken out."""
     check_operators(model)
     inline(every_tensor(model), folder, limits)
     check_rules(model)
-    text = take_metadata(model)
-    card = card_of_text(text) if text is not None else card_of_graph(model)
+    own = take_metadata(model)
+    card = card_of_text(own, limits) if own is not None else card_of_graph(model)
     if model.ByteSize() > PROTOBUF_MAX:
         raise TooLargeForOnnx(model.ByteSize())
     return OnnxGraph(model.SerializeToString(deterministic=True)), card
@@ -183,7 +193,9 @@ def card_of_graph(model: onnx.ModelProto) -> Card:
 def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
     tensor = value.type.tensor_type
     shape = tuple(
-        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or f"axis{index}"
+        axis.dim_value if axis.HasField("dim_value") else text(axis.dim_param) or f"axis{index}"
         for index, axis in enumerate(tensor.shape.dim)
     )
-    return TensorSpec(value.name, shape, DTYPES.get(tensor.elem_type, f"onnx{tensor.elem_type}"))
+    return TensorSpec(
+        text(value.name), shape, DTYPES.get(tensor.elem_type, f"onnx{tensor.elem_type}")
+    )

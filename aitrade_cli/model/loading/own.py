@@ -14,6 +14,7 @@ from aitrade_cli.errors import BadInput
 from aitrade_cli.model.artefact import FORMAT
 from aitrade_cli.model.card import Card
 from aitrade_cli.model.card_data import BadCard, card_from_dict
+from aitrade_cli.model.loading.limits import Limits, check_text
 
 if TYPE_CHECKING:
     import torch
@@ -100,12 +101,14 @@ def bytes_of_base64(value: Any) -> bytes | None:
         raise BadCard(f"packed bytes are damaged: {error}") from error
 
 
-def card_of_text(text: str | bytes) -> Card:
+def card_of_text(text: str | bytes, limits: Limits) -> Card:
     """The card from its JSON.
 
     Raises:
         NewerFormat, BadCard: as `card_of`.
+        TooLarge: it is longer than ``limits.text_bytes``.
     """
+    check_text("the card", text, limits)
     try:
         value = json.loads(text)
     # RecursionError: brackets nested thousands deep. ValueError: no JSON, no UTF-8.

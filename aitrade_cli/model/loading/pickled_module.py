@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import io
-import pickletools
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from aitrade_cli import files
 from aitrade_cli.errors import BadInput, Refused
+from aitrade_cli.model.loading.plain_pickle import opcodes
 
 SHOWN: Final = 8
 STEPS_MAX: Final = 2_000_000
@@ -69,18 +69,18 @@ def names_in(pickle: bytes) -> Iterator[tuple[str, str]]:
     memo: dict[Any, str] = {}
     recent: list[str] = []
     try:
-        for step, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
+        for step, (opcode, argument) in enumerate(opcodes(pickle)):
             if step > STEPS_MAX:
                 return
-            if opcode.name in ("GLOBAL", "INST"):
+            if opcode in ("GLOBAL", "INST"):
                 module, _, name = str(argument).partition(" ")
                 yield module, name
-            elif opcode.name == "STACK_GLOBAL":
+            elif opcode == "STACK_GLOBAL":
                 module, name = recent[-2:] if len(recent) >= 2 else ("?", "?")
                 yield module, name
-            elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            elif opcode in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
                 memo[len(memo) if argument is None else argument] = recent[-1] if recent else "?"
-            elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            elif opcode in ("GET", "BINGET", "LONG_BINGET"):
                 recent.append(str(memo.get(argument, "?")))
             elif isinstance(argument, str):
                 recent.append(argument[:200])

@@ -11,8 +11,10 @@ also refuses cycles, endless nesting and memory that a few bytes would multiply.
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 from aitrade_cli.errors import BadInput
@@ -46,6 +48,7 @@ EMPTY: Final[dict[str, Callable[[], Any]]] = {
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
 }
+CHUNK: Final = 1024  # steps read at once
 IGNORED: Final = frozenset(("PROTO", "FRAME"))
 
 
@@ -63,6 +66,29 @@ class WantsPython(BadInput):
 
     def __init__(self, name: Name) -> None:
         super().__init__(f"the pickle asks for `{name[0]}.{name[1]}`")
+
+
+def opcodes(data: bytes) -> Iterator[tuple[str, Any]]:
+    """Each opcode's name and argument.
+
+    Raises:
+        ValueError: what follows is no pickle.
+    """
+    steps = ((opcode.name, argument) for opcode, argument, _ in pickletools.genops(data))
+    damage: ValueError | None = None
+    chunk: list[tuple[str, Any]] = [("", None)]
+    while chunk and damage is None:
+        chunk = []
+        # A backslash in a name makes Python warn about escapes.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                chunk.extend(islice(steps, CHUNK))
+            except ValueError as error:
+                damage = error
+        yield from chunk
+    if damage is not None:
+        raise damage
 
 
 @dataclass(slots=True, eq=False)
@@ -92,15 +118,13 @@ class Machine:
             WantsPython: it names something outside ``names``.
             TooLarge: too many steps.
         """
-        steps = 0
         try:
-            for opcode, argument, _ in pickletools.genops(data):
-                steps += 1
-                if steps > self.limits.opcodes:
+            for count, (name, argument) in enumerate(opcodes(data)):
+                if count > self.limits.opcodes:
                     raise TooLarge(f"the pickle takes more than {self.limits.opcodes} steps")
-                if opcode.name == "STOP":
+                if name == "STOP":
                     return self.result()
-                self.step(opcode.name, argument)
+                self.step(name, argument)
         # genops: ValueError for bytes that are no pickle; the rest from stacks too short
         # and keys that cannot be hashed.
         except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
@@ -261,26 +285,3 @@ STEPS: Final[dict[str, Callable[[Machine, Any], None]]] = {
     "TUPLE2": tuple_of(2),
     "TUPLE3": tuple_of(3),
 }
-
-
-def check_tree(value: Any, limits: Limits) -> None:
-    """Refuse cycles, deep nesting and shared parts that multiply when walked.
-
-    Raises:
-        BadPickle: more than ``limits.depth`` levels or ``limits.opcodes`` values.
-    """
-    level, seen = [value], 0
-    for _ in range(limits.depth):
-        inner: list[Any] = []
-        for item in level:
-            seen += len(item) if isinstance(item, dict | list | tuple) else 0
-            if seen > limits.opcodes:
-                raise BadPickle("the pickle refers to its own parts too often")
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list | tuple):
-                inner += item
-        level = [item for item in inner if isinstance(item, dict | list | tuple)]
-        if not level:
-            return
-    raise BadPickle(f"the pickle is nested deeper than {limits.depth} levels")

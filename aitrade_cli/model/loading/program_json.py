@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aitrade_cli.errors import BadInput, Refused
-from aitrade_cli.model.loading.limits import TooLarge
+from aitrade_cli.model.loading.limits import Limits, TooLarge, check_text
 from aitrade_cli.model.loading.operators import CustomOperators
 
 WORD: Final = re.compile(r"[A-Za-z0-9_.]{0,400}")
@@ -76,15 +76,17 @@ class BadProgram(BadInput):
     default_hint = "export the model again with this torch: `torch.export.save(program, FILE)`"
 
 
-def vet_json(text: bytes) -> dict[str, Any]:
+def vet_json(text: bytes, limits: Limits) -> dict[str, Any]:
     """The program as data, without guards and without what torch noted for debugging.
 
     Raises:
         BadProgram: it is no JSON or has no proper form.
         CodeInProgram: a text could run as code.
         CustomOperators: an operator is outside torch's own.
-        TooLarge: more shape expressions than torch could read in a minute.
+        TooLarge: longer than ``limits.text_bytes``, or more shape expressions than torch
+            could read in a minute.
     """
+    check_text("the exported program", text, limits)
     try:
         program = json.loads(text)
     # RecursionError: brackets nested thousands deep.

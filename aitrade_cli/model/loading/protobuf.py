@@ -50,14 +50,25 @@ class BadProtobuf(BadInput):
     default_hint = "export the model again: `aitrade export-onnx MODEL -o model.onnx`"
 
 
+def text(value: str | bytes) -> str:
+    """A text field. Protobuf hands out bytes where they are no UTF-8.
+
+    Raises:
+        BadProtobuf: they are none.
+    """
+    if isinstance(value, str):
+        return value
+    raise BadProtobuf(f"a name in the graph is no text: `{value[:40]!a}`")
+
+
 def count_messages(data: bytes, limits: Limits) -> int:
     """Walk the message tree of a ModelProto without building it.
 
     Raises:
         BadProtobuf: a length or a tag leads past the end, or messages nest too deep.
-        TooLarge: more than ``limits.messages`` messages.
+        TooLarge: more than ``limits.fields`` fields or ``limits.messages`` messages.
     """
-    count = 0
+    count = steps = 0
     waiting = [("Model", 0, len(data), 0)]
     while waiting:
         kind, start, end, depth = waiting.pop()
@@ -65,22 +76,23 @@ def count_messages(data: bytes, limits: Limits) -> int:
             raise BadProtobuf(f"messages are nested deeper than {NESTING_MAX} levels")
         for number, begin, stop in fields(data, start, end):
             inner = MESSAGES[kind].get(number)
-            if inner is None:
-                continue
-            count += 1
-            if count > limits.messages:
+            steps += 1
+            count += inner is not None
+            if steps > limits.fields or count > limits.messages:
                 raise TooLarge(f"the graph has more than {limits.messages} parts")
-            waiting.append((inner, begin, stop, depth + 1))
+            if inner is not None and inner != "Leaf":
+                waiting.append((inner, begin, stop, depth + 1))
     return count
 
 
 def fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Each length-delimited field as (number, start, end); the others are stepped over."""
+    """Each field as (number, start, end). Only those of wire type 2 can be messages."""
     while position < end:
         tag, position = varint(data, position, end)
         wire = tag & 7
         if wire == 0:
             _, position = varint(data, position, end)
+            yield 0, position, position
         elif wire == 2:
             length, position = varint(data, position, end)
             if length > end - position:
@@ -89,6 +101,7 @@ def fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int
             position += length
         elif wire in SKIPPED:
             position += SKIPPED[wire]
+            yield 0, position, position
         else:
             raise BadProtobuf(f"the file is no ONNX: wire type {wire}")
 

@@ -14,6 +14,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -65,8 +66,10 @@ def vet_program(members: Members, limits: Limits, sha256: str) -> tuple[bytes, C
             raise ForeignObject(f"`{name}` is an object of a foreign class")
         if is_pickle(name, content):
             saved[name] = saved_again(name, content, limits, sha256)
-    program = vet_json(part(members, PROGRAM))
-    weights, constants = (read_payloads(members, saved, name) for name in (WEIGHTS, CONSTANTS))
+    program = vet_json(part(members, PROGRAM), limits)
+    weights, constants = (
+        read_payloads(members, saved, name, limits) for name in (WEIGHTS, CONSTANTS)
+    )
     kept = {
         **{f"{WEIGHTS.rsplit('/', 1)[0]}/{name}": data for name, data in weights.items()},
         **{f"{CONSTANTS.rsplit('/', 1)[0]}/{name}": data for name, data in constants.items()},
@@ -78,9 +81,9 @@ def vet_program(members: Members, limits: Limits, sha256: str) -> tuple[bytes, C
     return pack({f"archive/{name}": data for name, data in kept.items()}), card_of_program(program)
 
 
-def read_card(members: Mapping[str, bytes]) -> Card:
+def read_card(members: Mapping[str, bytes], limits: Limits) -> Card:
     """The card of a program whose pickles the user vouched for."""
-    return card_of_program(vet_json(part(members, PROGRAM)))
+    return card_of_program(vet_json(part(members, PROGRAM), limits))
 
 
 def part(members: Mapping[str, bytes], name: str) -> bytes:
@@ -117,34 +120,39 @@ def saved_again(name: str, content: bytes, limits: Limits, sha256: str) -> bytes
     except WantsPython as error:
         pickle = content
         if content[:2] == b"PK":
-            pickle = read_members(content, limits)["data.pkl"]
+            pickle = read_members(content, stored_only(limits))["data.pkl"]
         raise PickledModule(wanted_names(pickle), sha256, member=name) from error
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
 
 
+def stored_only(limits: Limits) -> Limits:
+    # torch packs nothing, and an archive of many archives must not unpack to more than itself.
+    return replace(limits, slack_bytes=0, growth=1)
+
+
 def read_pickle(content: bytes, limits: Limits) -> Any:
     if content[:2] != b"PK":
         tensors = Tensors({}, limits)
         return Machine(names_of(tensors, len(content)), tensors.storage, limits).run(content)
-    members = read_members(content, limits)
+    members = read_members(content, stored_only(limits))
     if not is_torch_save(members):
         raise BadPickle("an archive inside the archive was not made by `torch.save`")
     return read_saved(members, limits)
 
 
 def read_payloads(
-    members: Mapping[str, bytes], saved: Mapping[str, bytes], config_name: str
+    members: Mapping[str, bytes], saved: Mapping[str, bytes], config_name: str, limits: Limits
 ) -> dict[str, bytes]:
     """The config and the raw members it describes, each as large as its tensors say."""
     folder, config_file = config_name.rsplit("/", 1)
-    text = part(members, config_name)
-    payloads = check_payloads(vet_json(text), members, folder)
+    config = vet_json(part(members, config_name), limits)
     contents = {
-        name: saved.get(f"{folder}/{name}", members[f"{folder}/{name}"]) for name in payloads
+        name: saved.get(f"{folder}/{name}", members[f"{folder}/{name}"])
+        for name in sorted(check_payloads(config, members, folder))
     }
-    return {**contents, config_file: json.dumps(vet_json(text)).encode()}
+    return {**contents, config_file: json.dumps(config).encode()}
 
 
 def open_program(pt2_bytes: bytes) -> ExportedProgram:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 from typing import Final
 
 from aitrade_cli.errors import BadInput, Refused
 
-SAFETENSORS_HEADER_MAX: Final = 100_000_000  # as the safetensors library has it
+SAFETENSORS_HEADER_MAX: Final = 25_000_000  # a quarter of the library's own limit
 
 
 class NotAModel(BadInput):
@@ -93,14 +92,6 @@ def native(data: bytes) -> str:
 def is_safetensors(data: bytes) -> bool:
     """True where a header length is followed by the start of a JSON table.
 
-    A length that lies (past the end, past 100 MB) still counts: the reader names it.
+    A length that lies (past the end, past the limit) still counts: the reader names it.
     """
     return len(data) > 8 and data[8:9] == b"{" and data[9:10] in b'"} \n\r\t'
-
-
-def is_json(data: bytes) -> bool:
-    try:
-        json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -55,13 +55,14 @@ STORAGES: Final = {
     "BoolStorage": torch.bool,
 }
 DIMENSIONS_MAX: Final = 16
+SHARED_FREELY: Final = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Storage:
     """Bytes that tensors look into; ``dtype`` is `None` where the tensor tells it."""
 
-    content: bytearray
+    content: Tensor  # uint8
     dtype: torch.dtype | None
 
 
@@ -71,8 +72,10 @@ class Tensors:
 
     members: Mapping[str, bytes]
     limits: Limits
-    contents: dict[str, bytearray] = field(default_factory=dict)
+    contents: dict[str, Tensor] = field(default_factory=dict)
     made: int = 0
+    held: int = 0  # bytes
+    looked_into: int = 0  # bytes
 
     def storage(self, reference: Any) -> Storage:
         """What a persistent id stands for: ``('storage', type, key, location, count)``.
@@ -94,13 +97,18 @@ class Tensors:
             )
         return Storage(content, dtype)
 
-    def content(self, key: str) -> bytearray:
+    def content(self, key: str) -> Tensor:
         if key not in self.contents:
             member = self.members.get(f"data/{key}")
             if member is None:
                 raise BadPickle(f"the archive lacks `data/{key[:40]}`")
-            # torch reads from here, so the buffer is our own and writable.
-            self.contents[key] = bytearray(member)
+            self.held += len(member)
+            # One storage a member, writable and our own: tensors that shared it share it again.
+            self.contents[key] = (
+                torch.frombuffer(bytearray(member), dtype=torch.uint8)
+                if member
+                else torch.empty(0, dtype=torch.uint8)
+            )
         return self.contents[key]
 
     def rebuild_v2(
@@ -135,7 +143,7 @@ class Tensors:
 
     def view(
         self,
-        content: bytearray,
+        content: Tensor,
         dtype: torch.dtype,
         offset: Any,
         size: Any,
@@ -146,9 +154,14 @@ class Tensors:
             raise TooLarge(f"the file holds more than {self.limits.tensors} tensors")
         held = len(content) // dtype.itemsize
         check_view(held, offset, size, stride)
+        self.looked_into += math.prod(size) * dtype.itemsize
+        # Copies are made of tensors later; each byte may stand for a few, not for thousands.
+        if self.looked_into > self.limits.sharing * self.held + SHARED_FREELY:
+            raise TooLarge("the tensors of the file share their bytes too often")
         if 0 in size:
             return torch.empty(size, dtype=dtype)
-        return torch.frombuffer(content, dtype=dtype, count=held).as_strided(size, stride, offset)
+        whole = content[: held * dtype.itemsize].view(dtype)
+        return whole.as_strided(size, stride, offset)
 
 
 def check_view(held: int, offset: Any, size: Any, stride: Any) -> None:

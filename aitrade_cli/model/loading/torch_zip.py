@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.loading.limits import Limits
-from aitrade_cli.model.loading.plain_pickle import BadPickle, Machine, check_tree
+from aitrade_cli.model.loading.plain_pickle import BadPickle, Machine
 from aitrade_cli.model.loading.tensors import Tensors, names_of
+from aitrade_cli.model.loading.tree import check_tree
 
 PICKLE: Final = "data.pkl"
 
