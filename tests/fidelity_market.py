@@ -77,3 +77,13 @@ def sample(rows: int = 700, *, calibration: int = 150, gap: int = 10, seed: int 
         symbol="TEST",
         source_sha256="0" * 64,
     )
+
+
+def nan_now_and_then(window: np.ndarray) -> np.ndarray:
+    outputs = momentum()(window)
+    outputs[window[:, -1, 1] > 2.0] = np.nan
+    return outputs
+
+
+def refuse() -> np.ndarray:
+    raise RuntimeError("poison")

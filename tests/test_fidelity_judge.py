@@ -1,10 +1,7 @@
-"""The five gates together: what passes, what fails, what is only said, and how it looks."""
+"""The five gates together: what passes, what fails, and what is only said."""
 
 from __future__ import annotations
 
-import io
-import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,55 +9,32 @@ import pytest
 
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.fidelity.coverage import Coverage
-from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.fidelity.judge import OriginalFails, judge
 from aitrade_cli.fidelity.match import InputsDiffer, SampleLeaks
 from aitrade_cli.fidelity.outputs import Remembered
-from aitrade_cli.fidelity.report import EquivalenceReport, summary
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.card import Decision
-from aitrade_cli.report.blocks import view
-from aitrade_cli.report.draw import draw
-from aitrade_cli.report.ndjson import to_data
-from tests.fidelity_market import DAY_NS, START_NS, WINDOW, Model, card, momentum, sample
-from tests.golden import assert_golden
-
-SAMPLE = sample(420)
-BARS = 420 - 160 - WINDOW + 1
-COVERAGE = Coverage(210_000, 210_000, 12_000_000, 12_000_000)
-GAIN = Gain(
-    size_bytes_before=843_000,
-    size_bytes_after=227_000,
-    latency_us_before=948.2,
-    latency_us_after=205.1,
-    speedup_low=4.4,
-    speedup_high=4.8,
-    noise_band=0.03,
-    conditions="latency: batch 1, 1 thread, 2,000 calls each, interleaved, x86-64",
+from tests.fidelity_cases import (
+    BARS,
+    BUDGET,
+    COVERAGE,
+    GAIN,
+    NO_GAIN,
+    SAMPLE,
+    judged,
+    screen,
+    statuses,
 )
-BUDGET = Budget(max_flips=0.02, max_side_flips=0.0, max_sharpe_drop=0.2)
-NO_GAIN = Gain(843_000, 842_000, 948.2, 951.0)
-
-
-def judged(after: Model, **how: object) -> EquivalenceReport:
-    settings: dict[str, object] = {"card": card(), "sample": SAMPLE, "resamples": 100, **how}
-    return judge(
-        Model(momentum()),
-        after,
-        before_name="lstm.pt",
-        after_name="lstm.int8.onnx",
-        **settings,  # type: ignore[arg-type]
-    )
-
-
-def screen(report: EquivalenceReport) -> str:
-    stream = io.StringIO()
-    draw(view(report), stream)
-    return stream.getvalue()
-
-
-def statuses(report: EquivalenceReport) -> dict[str, str]:
-    return {gate.name: gate.status for gate in report.gates}
+from tests.fidelity_market import (
+    DAY_NS,
+    START_NS,
+    WINDOW,
+    Model,
+    card,
+    momentum,
+    nan_now_and_then,
+    refuse,
+)
 
 
 def test_an_identical_model_that_is_smaller_and_faster_passes_every_gate() -> None:
@@ -103,10 +77,6 @@ def test_the_poison_would_be_noticed() -> None:
         )
 
 
-def refuse() -> np.ndarray:
-    raise RuntimeError("poison")
-
-
 def test_an_inverted_model_is_worse_and_without_budgets_that_informs() -> None:
     report = judged(Model(momentum(gain=-1)), gain=GAIN, coverage=COVERAGE)
     assert report.drift is not None
@@ -122,12 +92,6 @@ def test_an_inverted_model_misses_any_budget() -> None:
         report = judged(Model(momentum(gain=-1)), budget=budget, gain=GAIN, coverage=COVERAGE)
         assert not report.passed
         assert report.verdict.startswith("Not equivalent.")
-
-
-def nan_now_and_then(window: np.ndarray) -> np.ndarray:
-    outputs = momentum()(window)
-    outputs[window[:, -1, 1] > 2.0] = np.nan
-    return outputs
 
 
 def test_a_model_that_gives_nan_fails_without_any_budget() -> None:
@@ -270,65 +234,3 @@ def test_many_candidates_ask_the_original_once() -> None:
     second = judge(original, Model(momentum()), card=card(), sample=SAMPLE)
     assert asked == after_one
     assert first == second
-
-
-EVERYTHING = [
-    {"budget": BUDGET, "gain": GAIN, "coverage": COVERAGE},
-    {"sample": None},
-    {"sample": None, "card": card(time=WINDOW, batch=1)},
-    {"card": replace(card(), decision=None)},
-    {"gain": Gain(), "coverage": Coverage(0, 0)},
-]
-
-
-@pytest.mark.parametrize("how", EVERYTHING)
-@pytest.mark.parametrize(
-    "after",
-    [
-        Model(momentum()),
-        Model(momentum(noise=0.4)),
-        Model(momentum(threshold=99.0)),
-        Model(nan_now_and_then),
-        Model(lambda w: np.full((len(w), 3), np.nan, dtype=np.float32)),
-        Model(lambda w: momentum()(w)[:, :1]),
-        Model(lambda _: refuse()),
-    ],
-)
-def test_every_report_is_plain_json_and_fits_eighty_columns(
-    how: dict[str, object], after: Model
-) -> None:
-    report = judged(after, **how)
-    data = json.loads(json.dumps(to_data(report), allow_nan=False))
-    assert data["passed"] is report.passed
-    assert data["verdict"] == report.verdict
-    kept = json.dumps(summary(report), allow_nan=False)
-    assert len(kept) < 1500
-    lines = screen(report).splitlines()
-    assert max(len(line) for line in lines) <= 80
-    assert not any("nan" in line.split() for line in lines)
-    assert "…" not in "".join(lines[:12])
-
-
-def test_the_history_keeps_what_decides() -> None:
-    kept = summary(judged(Model(momentum(noise=0.05)), gain=GAIN, coverage=COVERAGE))
-    assert kept["gates"]["parity"] == "held"
-    assert kept["speedup"] == pytest.approx(948.2 / 205.1)
-    assert kept["bars"] == BARS
-    assert math.isfinite(kept["sharpe_change"])
-
-
-@pytest.mark.parametrize(
-    ("name", "after", "how"),
-    [
-        ("held", Model(momentum(noise=0.01)), EVERYTHING[0]),
-        ("informed", Model(momentum(noise=0.3)), {"gain": GAIN, "coverage": COVERAGE}),
-        ("missed", Model(momentum(gain=-1)), EVERYTHING[0]),
-        ("broken", Model(nan_now_and_then), {"gain": NO_GAIN, "coverage": COVERAGE}),
-        ("without_sample", Model(momentum()), {"sample": None, "gain": GAIN}),
-    ],
-)
-def test_the_screen_is_the_one_that_was_reviewed(
-    name: str, after: Model, how: dict[str, object], regen: bool
-) -> None:
-    report = judged(after, **{"sample": sample(700), "resamples": 2000, **how})
-    assert_golden(f"equivalence_{name}.txt", screen(report), regen=regen)
