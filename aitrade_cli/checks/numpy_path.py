@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from aitrade_cli.market.bars import read_bars
 from aitrade_cli.market.features import DEFAULT_FEATURES, fit_preprocessing, prepare
 from aitrade_cli.model.series import Series
 
+T = TypeVar("T")
 WINDOW = 64
 CONTROL_BYTES = 64 * 1024  # Python's own bookkeeping; one copied window set is megabytes
 
@@ -53,7 +55,7 @@ def windows_are_views(quick: bool) -> CheckResult:
     )
 
 
-def allocated_by(make: Callable[[], object]) -> tuple[object, int]:
+def allocated_by(make: Callable[[], T]) -> tuple[T, int]:
     """What ``make`` returns, and how many bytes it left allocated at its peak."""
     tracemalloc.start()
     try:

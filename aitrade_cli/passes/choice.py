@@ -41,7 +41,7 @@ def choose(shop: Workshop, built: Sequence[Candidate], settings: Settings, say: 
     limit = settings.flips_allowed * SAFETY
     good = [one for one in built if fit(one, settings, limit)]
     if not good:
-        mended = mend(shop, built, settings, limit, say)
+        mended = mend(shop, built, limit, say)
         built = built if mended in built else (*built, mended)
         good = [mended]
     timed = race_all(shop, built, settings, say)
@@ -133,9 +133,7 @@ def notes_of(winner: Candidate, timed: LatencyReport) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def mend(
-    shop: Workshop, built: Sequence[Candidate], settings: Settings, limit: float, say: Say
-) -> Candidate:
+def mend(shop: Workshop, built: Sequence[Candidate], limit: float, say: Say) -> Candidate:
     """Give the layers that hurt most back to float in the candidate that flips least."""
     closest = min((one for one in built if one.graph is not None), key=distance)
     if shop.flips is None or closest.flips is None or closest.flips <= limit:
