@@ -20,6 +20,7 @@ HARMLESS: Final = re.compile(
     r"collections\.OrderedDict|torch\._utils\._rebuild_(?:tensor_v[23]|parameter)|torch\.Size"
     r"|torch\.\w+Storage|torch\.storage\.UntypedStorage|_codecs\.encode"
 )
+OLD_MAGIC: Final = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 TEXTS_KEPT: Final = 2  # STACK_GLOBAL takes the last two
 
 
@@ -30,13 +31,29 @@ class PickledModule(Refused):
         names = ", ".join(f"`{name}`" for name in wanted[:SHOWN])
         more = f" and {len(wanted) - SHOWN} more" if len(wanted) > SHOWN else ""
         where = f"`{member}` inside is " if member else ""
+        what = (
+            f"a pickled module, which runs Python as it loads; it wants {names}{more}"
+            if wanted
+            else "a raw pickle, which could run Python as it loads"
+        )
         super().__init__(
-            f"{where}a pickled module, which runs Python as it loads; "
-            f"it wants {names or 'objects'}{more}",
+            f"{where}{what}",
             hint=f"save `model.state_dict()` instead; or, if you made this file yourself: "
             f"`--trust-pickle {sha256}`",
         )
         self.wanted = wanted
+
+
+class OldSave(BadInput):
+    """What `torch.save` wrote before torch 1.6: pickles one after the other, no archive."""
+
+    default_hint = (
+        'save it anew: `python -c "import torch; '
+        "torch.save(torch.load('OLD', weights_only=True), 'NEW')\"`"
+    )
+
+    def __init__(self) -> None:
+        super().__init__("the weights are in the format of torch before 1.6")
 
 
 class WrongTrust(Refused):
@@ -89,8 +106,10 @@ def names_in(pickle: bytes) -> Iterator[tuple[str, str]]:
         return
 
 
-def refuse(pickle: bytes, data: bytes) -> PickledModule:
+def refuse(pickle: bytes, data: bytes) -> PickledModule | OldSave:
     """The refusal for a file whose pickle wants Python objects."""
+    if data.startswith(OLD_MAGIC):
+        return OldSave()
     return PickledModule(wanted_names(pickle), files.sha256(data))
 
 
