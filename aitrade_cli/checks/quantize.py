@@ -71,7 +71,7 @@ def check(
 def run(name: str, settings: Settings) -> QuantizeReport:
     path = model_file(name)
     source = load(path.read_bytes(), name=path.name)
-    return quantize_artefact(source, settings, f"{name}.onnx")[1]
+    return quantize_artefact(source, settings, f"{name}.onnx").report
 
 
 def gain_of(report: QuantizeReport) -> Gain:

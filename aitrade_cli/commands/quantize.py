@@ -72,9 +72,12 @@ def quantize(
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
+    from aitrade_cli.passes.pictures import figure_of
     from aitrade_cli.passes.quantize import quantize_artefact
     from aitrade_cli.passes.quantize_settings import Settings, bits_of, kinds_of, method_of
+    from aitrade_cli.report.plot import check_plot, save_plot
 
+    check_plot(plot)
     bits = bits_of(int8=int8, int4=int4, fp16=fp16, bf16=bf16)
     settings = Settings(
         bits=bits,
@@ -96,12 +99,10 @@ def quantize(
     target = output_name(model, output, f".{settings.bits}.onnx", force=force)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)
     with progress("quantize", as_json=as_json) as say:
-        made, report = quantize_artefact(source, settings, target, say)
-    write_output(target, made, force=force)
+        made = quantize_artefact(source, settings, target, say)
+    write_output(target, made.data, force=force)
     if plot:
-        from aitrade_cli.passes.pictures import draw_equivalence
-
-        draw_equivalence(report.equivalence, plot)
-    emit(report, command="quantize", as_json=as_json, artefact=target)
-    if not report.passed:
+        save_plot(plot, figure_of(made.report, made.equities))
+    emit(made.report, command="quantize", as_json=as_json, artefact=target)
+    if not made.report.passed:
         raise typer.Exit(1)

@@ -30,6 +30,7 @@ from aitrade_cli.model.runtimes import start
 from aitrade_cli.passes.candidates import Candidate, Workshop, build_all
 from aitrade_cli.passes.choice import Choice, choose
 from aitrade_cli.passes.flips import Flips
+from aitrade_cli.passes.pictures import Equity, equity_of
 from aitrade_cli.passes.quantize_report import QuantizeReport
 from aitrade_cli.passes.quantize_settings import Settings
 from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
@@ -62,9 +63,18 @@ class Bench:
     shop: Workshop
 
 
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What came of it: the artefact's bytes with its verdict inside, the report, two curves."""
+
+    data: bytes
+    report: QuantizeReport
+    equities: tuple[Equity, ...]
+
+
 def quantize_artefact(
     source: Artefact, settings: Settings, output: str, say: Say = lambda _: None
-) -> tuple[bytes, QuantizeReport]:
+) -> Quantized:
     """Ship the fastest candidate that decides as the source does.
 
     Args:
@@ -72,9 +82,6 @@ def quantize_artefact(
         settings: what was asked for.
         output: name of the file that will be written, for the report.
         say: told what is happening.
-
-    Returns:
-        The artefact's bytes, its verdict inside, and the report.
 
     Raises:
         NothingQuantized: no candidate could be built.
@@ -118,18 +125,17 @@ def graph_of(artefact: Artefact) -> OnnxGraph:
     return artefact.network
 
 
-def ship(
-    bench: Bench, choice: Choice, settings: Settings, output: str, say: Say
-) -> tuple[bytes, QuantizeReport]:
+def ship(bench: Bench, choice: Choice, settings: Settings, output: str, say: Say) -> Quantized:
     """Measure and judge the chosen graph, and put the verdict inside the artefact."""
     winner, graph = choice.winner, choice.graph
     card = replace(bench.exported.card, sample=bench.source.card.sample)
     made = Artefact(card, graph, name=output)
+    running = Remembered(start(made))
     timed = time_pair(bench.source, made, bench.shop.windows, seed=settings.seed, say=say)
     size = float32_bytes(bench)
     report = judge(
         bench.running,
-        start(made),
+        running,
         card=bench.source.card,
         sample=bench.evidence.sample,
         budget=settings.budget,
@@ -141,7 +147,12 @@ def ship(
         after_name=output,
     )
     data = dump(record(made, bench.source, "quantize", settings.as_history(), told(report, winner)))
-    return data, QuantizeReport(
+    sample, costs = bench.evidence.sample, settings.costs
+    equities = (
+        equity_of(bench.source.name, bench.running, bench.source.card, sample, costs),
+        equity_of(output, running, card, sample, costs),
+    )
+    shown = QuantizeReport(
         source=bench.source.name,
         output=output,
         bits=settings.bits,
@@ -154,6 +165,7 @@ def ship(
         equivalence=report,
         notes=notes_of(bench, choice),
     )
+    return Quantized(data, shown, tuple(one for one in equities if one is not None))
 
 
 def float32_bytes(bench: Bench) -> int:
