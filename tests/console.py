@@ -1,0 +1,139 @@
+"""Command lines that stand in pages, and how the tests run them.
+
+A page's `console` blocks run in order in one folder. A comment on the line before a block
+changes that: `<!-- not run: REASON -->` or `<!-- exits: 1 -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aitrade_cli.catalog import command_named
+from docs.options import taken_by
+from tests.shell import ROOT, program_folder, surroundings
+
+NOT_RUN: Final = re.compile(r"<!-- not run: (.+) -->")
+EXITS: Final = re.compile(r"<!-- exits: (\d+) -->")
+# What these lines show is the same with less of it.
+SHORT: Final = {"AITRADE_SECONDS": "0.05", "AITRADE_ONLY": "G1", "AITRADE_QUICK": "1"}
+BETWEEN: Final = {"|", "||", "&&", ";", "&"}
+ALWAYS: Final = {"--help", "-h", "--version"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One command line of a page."""
+
+    page: str
+    number: int
+    text: str
+    not_run: str | None = None
+    exits: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.number}"
+
+
+def lines_of(page: str, text: str) -> Iterator[Line]:
+    """Every line after a `$ ` in a console block, continued lines joined."""
+    inside, said = False, ""
+    numbered = enumerate(text.splitlines(), start=1)
+    for number, raw in numbered:
+        row = raw.strip()
+        if row.startswith("```"):
+            inside = row == "```console" and not inside
+            said = said if inside else ""
+        elif inside and row.startswith("$ "):
+            command = row.removeprefix("$ ")
+            while command.endswith("\\"):
+                command = command[:-1] + next(numbered)[1].strip()
+            reason, code = NOT_RUN.search(said), EXITS.search(said)
+            yield Line(page, number, command, reason and reason[1], int(code[1]) if code else 0)
+        elif not inside and row:
+            said = row
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def segments(command: str) -> Iterator[list[str]]:
+    """The programs of a line with their words, what is set before them and sent away left out."""
+    words: list[str] = []
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    for word in lexer:
+        if word in BETWEEN:
+            yield words
+            words = []
+        elif words or not re.fullmatch(r"[A-Z_]+=.*", word):
+            words.append(word)
+    yield words
+
+
+def faults_of(command: str) -> list[str]:
+    """What a line could not mean, found without running it."""
+    faults: list[str] = []
+    for words in segments(command):
+        match words:
+            case ["aitrade", name, *rest] if row := command_named(name):
+                flags = {flag for taken in taken_by(row) for flag in taken.flags} | ALWAYS
+                asked = [word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)]
+                faults += [f"`{name}` has no `{flag}`" for flag in asked if flag not in flags]
+            case ["aitrade", name, *_] if name not in ALWAYS:
+                faults.append(f"there is no command `{name}`")
+            case ["make", *targets]:
+                makefile = (ROOT / "Makefile").read_text()
+                known = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+                faults += [f"there is no target `{word}`" for word in targets if word not in known]
+    return faults
+
+
+def programs_of(command: str) -> set[str]:
+    return {words[0] for words in segments(command) if words}
+
+
+def prepare(folder: Path) -> Path:
+    """A folder in which the lines of a page find what a clone has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("fixtures", "completions"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / ".bin").mkdir()
+    program_folder(folder / ".bin")
+    return folder
+
+
+def run_line(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{folder / '.bin'}:{ROOT / '.venv/bin'}:/usr/local/bin:/usr/bin:/bin"
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail\n{command}"],
+        capture_output=True,
+        cwd=folder,
+        env=surroundings(PATH=path, **SHORT),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=600,
+        check=False,
+    )
+
+
+@dataclass
+class Played:
+    """One page, played line by line as far as it was asked for."""
+
+    lines: list[Line]
+    folder: Path
+    done: dict[int, subprocess.CompletedProcess[str]] = field(default_factory=dict)
+
+    def up_to(self, line: Line) -> subprocess.CompletedProcess[str]:
+        """Run what stands before the line and was not run yet, then the line itself."""
+        for one in self.lines:
+            if one.number <= line.number and one.number not in self.done and not one.not_run:
+                self.done[one.number] = run_line(one.text, self.folder)
+        return self.done[line.number]
