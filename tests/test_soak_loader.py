@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_the_soak_would_notice_a_traceback(tmp_path: Path, monkeypatch: pytest.M
 def test_the_soak_would_notice_an_execution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(data: bytes, **options: object) -> object:
+    def careless(data: bytes, **options: Any) -> object:
         (tmp_path / "mark").mkdir()
         return load(data, **options)
 

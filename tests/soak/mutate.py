@@ -10,6 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import onnx
+from google.protobuf.message import DecodeError
+
 from tests.hostile import members_of, zipped
 
 NUMBERS: Final = (0, 1, 0x7F, 0xFF, 0xFFFF, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1)
@@ -43,6 +46,8 @@ class Mutator:
         if is_zip(data):
             deep = [*[self.member] * 12, self.swap, self.drop, self.rename, self.squeeze]
             return blind if self.random.random() < 0.15 else deep
+        if data[:1] == b"\x08":
+            return [*blind, *[self.graph] * 24]
         if data[:1] == b"\x80":
             return [*blind, *[self.opcodes] * 12]
         if data[8:9] == b"{":
@@ -182,11 +187,76 @@ class Mutator:
         except (ValueError, RecursionError):  # the value holds itself now
             return content[:-5]
 
+    def graph(self, data: bytes) -> bytes:
+        """Change one field of an ONNX file and write it as a well-formed one."""
+        model = onnx.ModelProto()
+        try:
+            model.ParseFromString(data)
+        except DecodeError:
+            return self.flip(data)
+        places = [
+            (message, field) for message in messages(model) for field, _ in message.ListFields()
+        ]
+        if not places:
+            return self.flip(data)
+        message, field = self.random.choice(places)
+        other = self.random.choice([other for other, _ in places if type(other) is type(message)])
+        if self.random.random() < 0.2:
+            message.CopyFrom(type(message).FromString(other.SerializeToString()))
+        elif field.is_repeated:
+            self.repeated(message, field)
+        elif field.message_type is not None:
+            message.ClearField(field.name)
+        else:
+            setattr(message, field.name, self.scalar(field))
+        return model.SerializeToString()
+
+    def repeated(self, message: Any, field: Any) -> None:
+        items = getattr(message, field.name)
+        if self.random.random() < 0.5:
+            del items[self.random.randrange(len(items))]
+        elif field.message_type is not None:
+            items.add().CopyFrom(self.random.choice(list(items)))
+        else:
+            items.append(self.scalar(field))
+
+    def scalar(self, field: Any) -> Any:
+        if field.enum_type is not None:
+            return self.random.choice([value.number for value in field.enum_type.values])
+        if field.cpp_type == field.CPPTYPE_STRING:
+            odd = (
+                "",
+                "my.ops",
+                "Steal",
+                "location",
+                "../secret",
+                "a\x00b",
+                "aitrade",
+                "If",
+                "[" * 9999,
+            )
+            text = self.random.choice(odd)
+            return text.encode() if field.type == field.TYPE_BYTES else text
+        if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+            return self.random.choice((0.0, -1.0, float("nan"), float("inf")))
+        wide = 63 if field.cpp_type in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64) else 31
+        return self.random.choice((0, 1, -1, 7, (1 << wide) - 1))
+
     def header(self, data: bytes) -> bytes:
         """Change the JSON of a safetensors file, its length told rightly."""
         size = int.from_bytes(data[:8], "little")
         text = self.table(data[8 : 8 + size])
         return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def messages(message: Any) -> list[Any]:
+    """The message and all inside it."""
+    found = [message]
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in value if field.is_repeated else [value]:
+                found += messages(inner)
+    return found
 
 
 def is_zip(data: bytes) -> bool:

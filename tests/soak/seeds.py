@@ -24,7 +24,7 @@ from aitrade_cli.model.card import (
     TensorSpec,
 )
 from aitrade_cli.model.series import Series
-from tests import hostile
+from tests import hostile, hostile_graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,9 @@ def graph() -> bytes:
         helper.make_node("MatMul", ["x", "w"], ["y0"]),
         helper.make_node("If", ["c"], ["y"], then_branch=branches[0], else_branch=branches[1]),
     ]
-    return dump(Artefact(card(None), OnnxGraph(hostile.graph_model(nodes, [weight, choice]))))
+    return dump(
+        Artefact(card(None), OnnxGraph(hostile_graphs.graph_model(nodes, [weight, choice])))
+    )
 
 
 def seeds(mark: Path) -> tuple[Seed, ...]:
@@ -85,7 +87,7 @@ def seeds(mark: Path) -> tuple[Seed, ...]:
         "wrapped state dict": lambda: hostile.saved({"state_dict": weights, "epoch": 3}, 4),
         "safetensors": lambda: save_safetensors(weights),
         "onnx": graph,
-        "onnx with external data": lambda: hostile.external("weights.bin", length="36"),
+        "onnx with external data": lambda: hostile_graphs.external("weights.bin", length="36"),
         "exported": hostile.exported,
         "torchscript": hostile.scripted,
         "raw state": lambda: pickle.dumps({"a": [1, 2.0, "x", (None, True)]}, 4),
