@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from aitrade_cli.commands.budgets import (
+    FeeBps,
+    MaxDrawdownRise,
+    MaxFlips,
+    MaxPnlDrop,
+    MaxSharpeDrop,
+    MaxSideFlips,
+    SlippageBps,
+)
 from aitrade_cli.commands.lists import counts, words
 from aitrade_cli.commands.options import (
     ArchFactory,
@@ -20,11 +29,6 @@ from aitrade_cli.commands.options import (
 )
 from aitrade_cli.errors import Usage
 from aitrade_cli.pipeline import emit, load_input, progress
-
-if TYPE_CHECKING:
-    from aitrade_cli.fidelity.report import EquivalenceReport
-    from aitrade_cli.inference.bench_report import BenchReport
-    from aitrade_cli.model.artefact import Artefact
 
 
 def bench(
@@ -51,6 +55,13 @@ def bench(
     ] = False,
     data: Data = None,
     symbol: Symbol = None,
+    max_flips: MaxFlips = None,
+    max_side_flips: MaxSideFlips = None,
+    max_sharpe_drop: MaxSharpeDrop = None,
+    max_drawdown_rise: MaxDrawdownRise = None,
+    max_pnl_drop: MaxPnlDrop = None,
+    fee_bps: FeeBps = 0.5,
+    slippage_bps: SlippageBps = 0.5,
     plot: Plot = None,
     seed: Seed = 0,
     arch: ArchFactory = None,
@@ -64,12 +75,23 @@ def bench(
 
     Close other programs first: a loaded host changes winners, and the report says so.
     """
+    from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.inference.bench import bench as bench_models
     from aitrade_cli.inference.bench_view import figure_of
     from aitrade_cli.inference.variants import Effort
+    from aitrade_cli.market.backtest import Costs
+    from aitrade_cli.passes.compare import compare
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)
+    budget = parse_budget(
+        max_flips=max_flips,
+        max_side_flips=max_side_flips,
+        max_sharpe_drop=max_sharpe_drop,
+        max_drawdown_rise=max_drawdown_rise,
+        max_pnl_drop=max_pnl_drop,
+    )
+    costs = Costs(fee_bps, slippage_bps)
     batches, pools = counts(batch, "--batch"), counts(threads, "--threads")
     check_equivalence(models, data, equivalence=equivalence)
     effort = None if seconds is None and runs is None else Effort(seconds=seconds or 1.5, runs=runs)
@@ -85,7 +107,19 @@ def bench(
             seed=seed,
             say=say,
         )
-        judged = judge_pair(artefacts, report, data, symbol, seed) if equivalence else None
+        judged = None
+        if equivalence:
+            say("judging the second against the first")
+            judged = compare(
+                artefacts[0],
+                artefacts[1],
+                report,
+                data=data,
+                symbol=symbol,
+                budget=budget,
+                costs=costs,
+                seed=seed,
+            )
     if plot:
         save_plot(plot, figure_of(report))
     emit(report, command="bench", as_json=as_json)
@@ -100,41 +134,3 @@ def check_equivalence(models: list[str], data: str | None, *, equivalence: bool)
         raise Usage(f"`--equivalence` compares two models, not {len(models)}")
     if data is not None and not equivalence:
         raise Usage("`--data` goes with `--equivalence`; inputs come from the bars inside")
-
-
-def judge_pair(
-    artefacts: list[Artefact], report: BenchReport, data: str | None, symbol: str | None, seed: int
-) -> EquivalenceReport:
-    from aitrade_cli.fidelity.gain import Gain
-    from aitrade_cli.fidelity.judge import judge
-    from aitrade_cli.model.runtimes import start
-    from aitrade_cli.passes.sample import gather
-
-    before, after = artefacts
-    pair = report.pair()
-    gain = None
-    if pair is not None:
-        old, new = pair.before.latency, pair.after.latency
-        gain = Gain(
-            size_bytes_before=old.size_bytes,
-            size_bytes_after=new.size_bytes,
-            latency_us_before=old.latency_us_p50,
-            latency_us_after=new.latency_us_p50,
-            speedup_low=pair.after.speed.interval.low,
-            speedup_high=pair.after.speed.interval.high,
-            noise_band=pair.noise_band - 1,
-            asked_by_name=True,
-            conditions=f"{old.runtime} against {new.runtime}, batch {old.batch},"
-            f" {old.threads} thread, at least {min(old.runs, new.runs):,} runs",
-        )
-    return judge(
-        start(before),
-        start(after),
-        card=before.card,
-        card_after=after.card,
-        sample=gather(before.card, data, symbol).sample,
-        gain=gain,
-        seed=seed,
-        before_name=before.name,
-        after_name=after.name,
-    )
