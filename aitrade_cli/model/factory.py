@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -28,6 +29,24 @@ class FactoryFailed(BadInput):
     default_hint = "call it in Python first; it takes the config as keywords and returns a module"
 
 
+def named(text: str) -> Arch:
+    """Read what stands behind `--arch`: a name, and the config as JSON right after it.
+
+    ``lstm{"features": 20}``, ``package.module:factory``, ``package.module:factory{"width": 32}``.
+
+    Raises:
+        NoFactory: the config is no JSON table.
+    """
+    name, brace, rest = text.partition("{")
+    if not brace:
+        return Arch(name)
+    try:
+        config = json.loads(brace + rest)
+    except (ValueError, RecursionError) as error:
+        raise NoFactory(f"the config in `{text[:80]}` is no JSON: {error}") from error
+    return Arch(name, config)
+
+
 def find(name: str) -> tuple[ModuleType, Callable[..., Any]]:
     """Import the module of ``package.module:factory``. This runs the user's code.
 
@@ -42,8 +61,10 @@ def find(name: str) -> tuple[ModuleType, Callable[..., Any]]:
     sys.path.insert(0, "")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the user's module may raise anything
-        raise NoFactory(f"`{module_name}` cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        raise NoFactory(
+            f"`{module_name}` cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove("")
     factory = getattr(module, attribute, None)
@@ -62,7 +83,7 @@ def call(arch: Arch) -> nn.Module:
     _, factory = find(arch.name)
     try:
         module = factory(**arch.config)
-    except Exception as error:  # the user's function may raise anything
+    except (Exception, SystemExit) as error:  # the user's function may raise anything
         raise FactoryFailed(f"`{arch.name}` fails: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise FactoryFailed(f"`{arch.name}` gives a {type(module).__name__}, wanted a torch module")

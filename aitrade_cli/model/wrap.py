@@ -15,7 +15,7 @@ def wrap(data: bytes, arch: str, *, name: str = "-") -> Artefact:
 
     Args:
         data: the file.
-        arch: ``package.module:factory``, which is imported, or a built-in name.
+        arch: as for `model.loading.load`.
         name: what messages call the file.
 
     Raises:
@@ -34,7 +34,7 @@ def wrap_weights(weights: dict[str, Tensor], arch: str) -> Artefact:
         WeightsDoNotFit: names or shapes differ.
         NoFactory, FactoryFailed: the factory cannot be imported or gives no network.
     """
-    named = Arch(arch)
+    named = factory.named(arch)
     check_fit(empty_network(named).state_dict(), weights)
     card = factory.card_of(named) if named.foreign else built_in_card(named)
     return Artefact(card, TorchWeights(weights), arch_given=True)

@@ -67,7 +67,8 @@ def load(
     Args:
         data: the whole file.
         name: what messages call it.
-        arch: a built-in name or ``package.module:factory``; the latter is imported.
+        arch: a built-in name or ``package.module:factory``, which is imported; its config
+            may follow as JSON: ``lstm{"features": 20}``.
         trust_pickle: sha256 of a pickled module that may run its code; kept in the history.
         folder: where the file lies, for ONNX external data; `None` for stdin.
 
@@ -88,10 +89,14 @@ def load(
 
 
 def with_arch(artefact: Artefact, arch: str) -> Artefact:
-    """The artefact with the architecture that the user named; its config stays."""
-    known = artefact.card.arch
-    named = Arch(arch, known.config if known is not None else {})
-    return replace(artefact, card=replace(artefact.card, arch=named), arch_given=True)
+    """The artefact with the architecture that the user named; its config stays where none is."""
+    # Imports torch, which an ONNX file does without.
+    from aitrade_cli.model.factory import named
+
+    given, known = named(arch), artefact.card.arch
+    if known is not None and not given.config:
+        given = Arch(given.name, known.config)
+    return replace(artefact, card=replace(artefact.card, arch=given), arch_given=True)
 
 
 def from_onnx(request: Request) -> Artefact:

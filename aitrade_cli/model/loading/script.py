@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -25,7 +25,7 @@ from aitrade_cli.model.loading.program_json import TOUCH_FILES_OR_STORAGE
 from aitrade_cli.model.loading.sniff import NativeCode, native
 
 PROBE: Final = Path(__file__).with_name("probe.py")
-SECONDS: Final = 120  # the probe's own ceiling is far below; importing torch can be slow
+SECONDS: Final = 10  # to end after its requests have ended
 KEPT: Final = re.compile(r"(?:code/.*\.py|data\.pkl|constants\.pkl|data/\d+|constants/\d+)")
 # Operators that reach beyond tensors, in any spelling the compiler takes.
 REACHING_OUT: Final = re.compile(
@@ -126,14 +126,14 @@ def ask(archive: bytes) -> dict[str, Any]:
 
 def exchange(running: subprocess.Popen[bytes], archive: bytes) -> dict[str, Any]:
     requests, answers = pipes(running)
-    requests.write(len(archive).to_bytes(8, "little"))
-    requests.write(archive)
-    requests.flush()
-    size = int.from_bytes(answers.read(4), "little")
-    answer = answers.read(size)
     try:
-        return json.loads(answer)
-    except ValueError as error:
+        requests.write(len(archive).to_bytes(8, "little"))
+        requests.write(archive)
+        requests.flush()
+        size = int.from_bytes(answers.read(4), "little")
+        return json.loads(answers.read(size))
+    # OSError: it died before it had read all.
+    except (OSError, ValueError) as error:
         raise BadScript("the process that tries TorchScript ended without an answer") from error
 
 
@@ -155,8 +155,16 @@ def probe() -> Iterator[subprocess.Popen[bytes]]:
             yield started
         finally:
             for pipe in pipes(started):
-                pipe.close()
-            started.wait(SECONDS)
+                with suppress(OSError):  # what was not read is lost, and nobody waits for it
+                    pipe.close()
+            stop(started)
+
+
+def stop(started: subprocess.Popen[bytes]) -> None:
+    try:
+        started.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        started.kill()
 
 
 @contextmanager
