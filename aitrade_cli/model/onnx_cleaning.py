@@ -17,6 +17,7 @@ from aitrade_cli.model.onnx_graph import (
     serialize,
     set_opsets,
 )
+from aitrade_cli.model.onnx_padding import fold_padding
 
 QUIET = 4
 
@@ -74,6 +75,7 @@ def fold(proto_bytes: bytes) -> bytes:
         onnxruntime.InferenceSession(proto_bytes, options, providers=["CPUExecutionProvider"])
         model = parse(path.read_bytes())
     tidy(model)
+    fold_padding(model.graph)
     return serialize(model)
 
 

@@ -67,7 +67,7 @@ def with_tracing(module: nn.Module, example: Tensor, signature: Signature) -> by
 
 
 EXPORTERS: Final[Mapping[str, Callable[[nn.Module, Tensor, Signature], bytes]]] = MappingProxyType(
-    {"dynamo": with_dynamo, "legacy": with_tracing}
+    {"legacy": with_tracing, "dynamo": with_dynamo}
 )
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Float32
+from onnx import ModelProto
 
 from aitrade_cli.model.artefact import OnnxGraph
 from aitrade_cli.model.onnx_attention import fuse_attention
 from aitrade_cli.model.onnx_cleaning import fold, tidy
+from aitrade_cli.model.onnx_constants import freeze_constants
 from aitrade_cli.model.onnx_graph import parse, serialize
 from aitrade_cli.model.onnx_interface import input_of, shape_of
 from aitrade_cli.model.onnx_last_step import read_last_step_early
 from aitrade_cli.model.runtimes.onnxruntime import OnnxRuntime
 
 TOLERANCE: Final = 1e-4  # of the largest |output|, at least of 1
+
+Shapes: TypeAlias = list[Float32[np.ndarray, "batch time feature"]]
+Rewriting: TypeAlias = Callable[[ModelProto, Shapes], int]
+
+REWRITINGS: Final[tuple[Rewriting, ...]] = (
+    freeze_constants,
+    lambda model, shapes: fuse_attention(model, shapes[0]),
+    lambda model, shapes: read_last_step_early(model, shapes[0]),
+)
 
 
 def prepare(graph: OnnxGraph, windows: Float[np.ndarray, "n time feature"]) -> OnnxGraph:
@@ -28,27 +40,28 @@ def prepare(graph: OnnxGraph, windows: Float[np.ndarray, "n time feature"]) -> O
         graph: any float graph of one input; one that is quantized already comes back folded.
         windows: a few real ones.
     """
-    folded = OnnxGraph(fold(graph.proto_bytes))
-    shapes = shapes_for(folded, windows)
-    made = folded
-    for rewrite in (fuse_attention, read_last_step_early):
-        model = parse(made.proto_bytes)
-        try:
-            changed = rewrite(model, shapes[0])
-        except Exception:  # a graph of a kind we never saw goes on as it is
-            continue
-        if not changed:
-            continue
-        tidy(model)
-        tried = OnnxGraph(serialize(model))
-        if same(made, tried, shapes):
+    made = OnnxGraph(fold(graph.proto_bytes))
+    shapes = shapes_for(made, windows)
+    for rewrite in REWRITINGS:
+        tried = rewritten(made, rewrite, shapes)
+        if tried is not None and same(made, tried, shapes):
             made = tried
     return made
 
 
-def shapes_for(
-    graph: OnnxGraph, windows: Float[np.ndarray, "n time feature"]
-) -> list[Float32[np.ndarray, "batch time feature"]]:
+def rewritten(graph: OnnxGraph, rewrite: Rewriting, shapes: Shapes) -> OnnxGraph | None:
+    """The graph after one rewriting; None where there was nothing to rewrite."""
+    model = parse(graph.proto_bytes)
+    try:
+        if not rewrite(model, shapes):
+            return None
+        tidy(model)
+        return OnnxGraph(fold(serialize(model)))
+    except Exception:  # a graph of a kind we never saw goes on as it is
+        return None
+
+
+def shapes_for(graph: OnnxGraph, windows: Float[np.ndarray, "n time feature"]) -> Shapes:
     """Windows in the shapes that the graph declares it takes; two of full length first."""
     shape = shape_of(input_of(parse(graph.proto_bytes)))
     batch = shape[0] if isinstance(shape[0], int) else 2
@@ -65,11 +78,7 @@ def shapes_for(
     return found
 
 
-def same(
-    before: OnnxGraph,
-    after: OnnxGraph,
-    shapes: list[Float32[np.ndarray, "batch time feature"]],
-) -> bool:
+def same(before: OnnxGraph, after: OnnxGraph, shapes: Shapes) -> bool:
     """Both run everywhere and differ by rounding at most."""
     try:
         first, second = OnnxRuntime(before.proto_bytes), OnnxRuntime(after.proto_bytes)
