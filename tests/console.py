@@ -21,7 +21,12 @@ from tests.shell import ROOT, program_folder, surroundings
 NOT_RUN: Final = re.compile(r"<!-- not run: (.+) -->")
 EXITS: Final = re.compile(r"<!-- exits: (\d+) -->")
 # What these lines show is the same with less of it.
-SHORT: Final = {"AITRADE_SECONDS": "0.05", "AITRADE_ONLY": "G1", "AITRADE_QUICK": "1"}
+SHORT: Final = {
+    "AITRADE_SECONDS": "0.05",
+    "AITRADE_ONLY": "G1",
+    "AITRADE_QUICK": "1",
+    "AITRADE_RUNTIME": "eager,onnxruntime",  # compiling takes a minute a model
+}
 BETWEEN: Final = {"|", "||", "&&", ";", "&"}
 ALWAYS: Final = {"--help", "-h", "--version"}
 
