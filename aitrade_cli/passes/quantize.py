@@ -99,23 +99,25 @@ def quantize_artefact(
 
 def set_up(source: Artefact, settings: Settings) -> Bench:
     """Export where needed, gather bars, start the source."""
+    evidence = gather(source.card, settings.data, settings.symbol)  # bad bars are told at once
     if isinstance(source.network, OnnxGraph):
         exported = source
     else:
         exported, _ = export_onnx(source, exporter="auto")
-    evidence = gather(source.card, settings.data, settings.symbol)
     running = Remembered(start(source))
     shape = input_shape(exported.card)
-    calibration, flips = None, None
+    calibration, flips, lacking = None, None, evidence.note
     few = np.random.default_rng(settings.seed).standard_normal((FEW, shape.window, shape.features))
     few = few.astype(np.float32)
     if evidence.sample is not None:
-        calibration, choosing = calibration_windows(evidence.sample, shape.window)
-        few = np.ascontiguousarray(calibration[-FEW:])
+        earlier, choosing = calibration_windows(evidence.sample, shape.window)
+        calibration = earlier if len(earlier) else None
+        lacking = f"too few bars for windows of {shape.window}"
+        few = np.ascontiguousarray((earlier if len(earlier) else choosing)[-FEW:])
         if source.card.decision is not None:
             flips = Flips.of(running, choosing, source.card.decision)
     graph = prepare(graph_of(exported), few[:2])
-    shop = Workshop(graph, few, calibration, evidence.note, flips)
+    shop = Workshop(graph, few, calibration, lacking, flips)
     return Bench(source, exported, running, evidence, shop)
 
 

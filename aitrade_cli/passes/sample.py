@@ -66,10 +66,14 @@ def calibration_windows(sample: Sample, length: int) -> tuple[np.ndarray, np.nda
     """Windows to calibrate on, and later ones to choose between candidates on.
 
     Both lie before the evaluation rows; a window of the one shares no row with the other.
+    Halves, but for the windows that lie across the middle; where windows are so long that
+    these would take most of the first half, a quarter of the rest. Where nothing is left to
+    calibrate on, every window is one to choose on.
 
     Returns:
         Two zero-copy arrays ``[n, length, feature]``, the earlier one first.
     """
     windows = sample.calibration.windows(length)
-    middle = len(windows) // 2
-    return windows[: max(1, middle - length + 1)], windows[middle:]
+    apart = len(windows) - (length - 1)  # those that the two have between them
+    count = max(len(windows) // 2 - length + 1, apart // 4, 0)
+    return windows[:count], windows[count + length - 1 if count else 0 :]
