@@ -75,9 +75,16 @@ def race_all(
 
 
 def best(good: Sequence[Candidate], timed: LatencyReport, settings: Settings) -> Candidate:
+    """The smallest or fastest of those that could be timed.
+
+    Raises:
+        BadInput: none of them could.
+    """
+    ran = {each.variant for each in timed.latencies}
+    left = [one for one in good if one.name in ran] or good
     if settings.bits == "int4":
-        return min(good, key=size_of)
-    return min(good, key=lambda one: timed.latency(one.name).latency_us_p50)
+        return min(left, key=size_of)
+    return min(left, key=lambda one: timed.latency(one.name).latency_us_p50)
 
 
 def size_of(one: Candidate) -> int:
@@ -104,11 +111,12 @@ def line_of(
 def reason_of(
     one: Candidate, winner: Candidate, timed: LatencyReport, settings: Settings, limit: float
 ) -> str:
+    barred = why_not(one, settings, limit)
     if one is winner:
         most = "the smallest" if settings.bits == "int4" else "the fastest"
+        found = f"{most} that decides alike" if barred is None else f"none is better: {barred}"
         kept = f"; in float: {', '.join(one.kept)}" if one.kept else ""
-        return f"shipped, {most} that decides alike{kept}"
-    barred = why_not(one, settings, limit)
+        return f"shipped, {found}{kept}"
     if barred is not None:
         return barred
     if one.name not in {each.variant for each in timed.latencies}:
@@ -147,6 +155,8 @@ def mend(shop: Workshop, built: Sequence[Candidate], limit: float, say: Say) -> 
         lambda graph: flips.share(start_onnx(graph)),
         limit,
     )
+    if not kept.layers:
+        return closest
     return shop.build(f"{closest.name}, {len(kept.layers)} in float", closest.make, kept.layers)
 
 
