@@ -10,7 +10,7 @@ from aitrade_cli.errors import AitradeError, Usage
 from aitrade_cli.inference.rounds import Say
 from aitrade_cli.inference.variants import NotRun, Variant
 from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, TorchWeights, dump
-from aitrade_cli.model.runtimes import RUNTIMES, available
+from aitrade_cli.model.runtimes.start import RUNTIMES, why_not
 
 TORCH_RUNTIMES: Final = frozenset(("eager", "compile"))
 COMPILATIONS_UNASKED: Final = 2  # each takes 10 to 90 seconds; more must be asked for
@@ -104,13 +104,15 @@ def choose(
     """The runtimes to try, and what to say about those left out."""
     if runtimes:
         return tuple(dict.fromkeys(runtimes)), ()
-    here = {name for name, reason in available().items() if reason is None}
+    torch_models = sum(not isinstance(model.network, OnnxGraph) for model in models)
+    # To ask for a compiler imports torch, which graphs alone can do without.
+    asked = [name for name in RUNTIMES if torch_models or name not in TORCH_RUNTIMES]
+    missing = {name: why_not(name) for name in asked}
+    here = {name for name, reason in missing.items() if reason is None}
     notes = [
-        f"{name} was left out: {reason}"
-        for name, reason in available().items()
-        if reason is not None
+        f"{name} was left out: {reason}" for name, reason in missing.items() if reason is not None
     ]
-    compilations = cells * sum(not isinstance(model.network, OnnxGraph) for model in models)
+    compilations = cells * torch_models
     if "compile" in here and compilations > COMPILATIONS_UNASKED:
         here.remove("compile")
         notes.append(
