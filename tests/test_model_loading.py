@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aitrade_cli.errors import BadInput, Usage
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.card import Arch
+from aitrade_cli.model.card_data import BadCard
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.loading.limits import Limits, TooLarge, limits_from_environment
 from aitrade_cli.model.loading.load import NeedsArch
@@ -251,3 +252,12 @@ def test_a_ceiling_that_is_no_number_is_told(text: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("AITRADE_MAX_MODEL_BYTES", text)
     with pytest.raises(Usage, match="AITRADE_MAX_MODEL_BYTES"):
         limits_from_environment()
+
+
+def test_a_sample_that_announces_more_than_its_bytes_hold_is_refused() -> None:
+    packed = dict.fromkeys(("timestamp_ns", "open_price", "close_price", "features"), b"")
+    sample = {"rows": 50_000_000, "columns": 10, **packed}
+    value = {"format": 1, "state_dict": {}, "inputs": [], "outputs": [], "history": []}
+    tensors = {key: torch.zeros(9, dtype=torch.uint8) for key in packed}
+    with pytest.raises(BadCard, match="cannot hold"):
+        load(hostile.saved({**value, "sample": {**sample, **tensors}}))

@@ -9,6 +9,7 @@ Every file follows from the seed and its number alone. One that fails is kept in
 from __future__ import annotations
 
 import argparse
+import io
 import resource
 import signal
 import sys
@@ -27,9 +28,13 @@ from typing import Final
 
 from aitrade_cli.errors import AitradeError
 from aitrade_cli.model.artefact import Artefact, Exported, TorchWeights, dump
+from aitrade_cli.model.inspection import inspect_artefact
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.loading.script import shared_probe
 from aitrade_cli.model.network import build
+from aitrade_cli.report.blocks import view
+from aitrade_cli.report.draw import draw
+from aitrade_cli.report.ndjson import write
 from tests.soak.mutate import Mutator
 from tests.soak.seeds import Seed, seeds
 
@@ -84,7 +89,7 @@ def try_one(number: int, seed: int, started: Sequence[Seed], folder: Path, tally
     begin = time.monotonic()
     try:
         with at_most(SECONDS_PER_FILE):
-            use(load(data, arch=random.choice(ARCHES), folder=folder), random)
+            use(load(data, arch=random.choice(ARCHES), folder=folder), data, random)
         tally.loaded[origin.kind] += 1
     except AitradeError as error:
         tally.told[error.name] += 1
@@ -101,8 +106,11 @@ def try_one(number: int, seed: int, started: Sequence[Seed], folder: Path, tally
         (folder / "mark").rmdir()
 
 
-def use(artefact: Artefact, random: Random) -> None:
-    """What any command does next: write it again, read that, build the network."""
+def use(artefact: Artefact, data: bytes, random: Random) -> None:
+    """What any command does next: show it, write it again, read that, build the network."""
+    report = inspect_artefact(artefact, data)
+    draw(view(report), io.StringIO())
+    write(io.StringIO(), "inspect", "report", report)
     again = load(dump(artefact))
     if isinstance(artefact.network, TorchWeights):
         build(artefact)

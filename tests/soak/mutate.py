@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import pickletools
 import zipfile
 from collections.abc import Callable
@@ -11,9 +13,11 @@ from random import Random
 from typing import Any, Final
 
 import onnx
+import torch
 from google.protobuf.message import DecodeError
 
-from tests.hostile import members_of, zipped
+from tests.hostile import members_of, saved, zipped
+from tests.soak.graphs import spoil_field
 
 NUMBERS: Final = (0, 1, 0x7F, 0xFF, 0xFFFF, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1)
 OPCODES: Final = [opcode.code.encode("latin1") for opcode in pickletools.opcodes]
@@ -45,6 +49,8 @@ class Mutator:
         blind = [self.flip, self.cut, self.splice, self.number, self.repeat, self.remove]
         if is_zip(data):
             deep = [*[self.member] * 12, self.swap, self.drop, self.rename, self.squeeze]
+            if b"trained_until_ns" in data:
+                deep += [self.card] * 12
             return blind if self.random.random() < 0.15 else deep
         if data[:1] == b"\x08":
             return [*blind, *[self.graph] * 24]
@@ -159,27 +165,8 @@ class Mutator:
             value = json.loads(content)
         except (ValueError, RecursionError):
             return self.flip(content)
-        places = slots(value)
-        if not places:
+        if not self.put_odd(value):
             return self.flip(content)
-        holder, key = self.random.choice(places)
-        code = f"__import__('os').mkdir({self.mark!r})"
-        odd = (
-            None,
-            True,
-            -1,
-            1 << 70,
-            1e308,
-            "",
-            "a.b",
-            code,
-            f"x={code}",
-            [],
-            {},
-            [[]],
-            "9**9**9",
-        )
-        holder[key] = self.random.choice((*odd, self.random.choice(places)[0]))
         if self.random.random() < 0.1:
             return b"[" * 100_000
         try:
@@ -187,76 +174,47 @@ class Mutator:
         except (ValueError, RecursionError):  # the value holds itself now
             return content[:-5]
 
+    def put_odd(self, value: Any) -> bool:
+        """Put something odd in one place of a table; False where there is none."""
+        places = slots(value)
+        if not places:
+            return False
+        holder, key = self.random.choice(places)
+        code = f"__import__('os').mkdir({self.mark!r})"
+        odd = (None, True, -1, 0, 3, 1 << 40, 1 << 70, 1e308, float("nan"), -math.inf, [], {}, [[]])
+        texts = ("", "a.b", "x:y", "\x1b[31m\n", "\ud800", code, f"x={code}", "9**9**9")
+        holder[key] = self.random.choice((*odd, *texts, self.random.choice(places)[0]))
+        return True
+
     def graph(self, data: bytes) -> bytes:
-        """Change one field of an ONNX file and write it as a well-formed one."""
+        """Change one field of an ONNX file, or of the card in it, and write it well-formed."""
         model = onnx.ModelProto()
         try:
             model.ParseFromString(data)
         except DecodeError:
             return self.flip(data)
-        places = [
-            (message, field) for message in messages(model) for field, _ in message.ListFields()
-        ]
-        if not places:
+        own = [entry for entry in model.metadata_props if entry.key == "aitrade"]
+        if own and self.random.random() < 0.4:
+            text = own[0].value  # bytes where it is no UTF-8 any more
+            content = text.encode() if isinstance(text, str) else text
+            own[0].value = self.table(content).decode("utf-8", "replace")
+        elif not spoil_field(model, self.random):
             return self.flip(data)
-        message, field = self.random.choice(places)
-        other = self.random.choice([other for other, _ in places if type(other) is type(message)])
-        if self.random.random() < 0.2:
-            message.CopyFrom(type(message).FromString(other.SerializeToString()))
-        elif field.is_repeated:
-            self.repeated(message, field)
-        elif field.message_type is not None:
-            message.ClearField(field.name)
-        else:
-            setattr(message, field.name, self.scalar(field))
         return model.SerializeToString()
 
-    def repeated(self, message: Any, field: Any) -> None:
-        items = getattr(message, field.name)
-        if self.random.random() < 0.5:
-            del items[self.random.randrange(len(items))]
-        elif field.message_type is not None:
-            items.add().CopyFrom(self.random.choice(list(items)))
-        else:
-            items.append(self.scalar(field))
-
-    def scalar(self, field: Any) -> Any:
-        if field.enum_type is not None:
-            return self.random.choice([value.number for value in field.enum_type.values])
-        if field.cpp_type == field.CPPTYPE_STRING:
-            odd = (
-                "",
-                "my.ops",
-                "Steal",
-                "location",
-                "../secret",
-                "a\x00b",
-                "aitrade",
-                "If",
-                "[" * 9999,
-            )
-            text = self.random.choice(odd)
-            return text.encode() if field.type == field.TYPE_BYTES else text
-        if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
-            return self.random.choice((0.0, -1.0, float("nan"), float("inf")))
-        wide = 63 if field.cpp_type in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64) else 31
-        return self.random.choice((0, 1, -1, 7, (1 << wide) - 1))
+    def card(self, data: bytes) -> bytes:
+        """Change one value among the parts of a saved object."""
+        try:
+            value = torch.load(io.BytesIO(data), weights_only=True)
+        except Exception:  # spoiled before; any reader's error means that nothing can be changed
+            return self.flip(data)
+        return saved(value) if self.put_odd(value) else self.flip(data)
 
     def header(self, data: bytes) -> bytes:
         """Change the JSON of a safetensors file, its length told rightly."""
         size = int.from_bytes(data[:8], "little")
         text = self.table(data[8 : 8 + size])
         return len(text).to_bytes(8, "little") + text + data[8 + size :]
-
-
-def messages(message: Any) -> list[Any]:
-    """The message and all inside it."""
-    found = [message]
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for inner in value if field.is_repeated else [value]:
-                found += messages(inner)
-    return found
 
 
 def is_zip(data: bytes) -> bool:
@@ -280,12 +238,16 @@ def positions(pickle: bytes) -> list[int]:
     return places
 
 
-def slots(value: Any) -> list[tuple[Any, Any]]:
-    """Every place in a JSON value that something can be put into."""
-    if isinstance(value, dict):
-        own = [(value, key) for key in value]
-        return [*own, *(slot for item in value.values() for slot in slots(item))]
-    if isinstance(value, list):
-        own = [(value, index) for index in range(len(value))]
-        return [*own, *(slot for item in value for slot in slots(item))]
-    return []
+def slots(value: Any, levels: int = 12) -> list[tuple[Any, Any]]:
+    """Every place in a table that something can be put into; a spoiled one may hold itself."""
+    keys = (
+        list(value)
+        if isinstance(value, dict)
+        else range(len(value))
+        if isinstance(value, list)
+        else ()
+    )
+    own = [(value, key) for key in keys]
+    if levels == 0:
+        return own
+    return [*own, *(slot for key in keys for slot in slots(value[key], levels - 1))]

@@ -5,6 +5,7 @@ Torch-free, so that a process which only runs ONNX starts fast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,8 @@ DTYPES: Final[dict[int, str]] = {
     onnx.TensorProto.BOOL: "bool",
 }
 NESTING_MAX: Final = 32
+DIMENSIONS_MAX: Final = 64
+ELEMENTS_MAX: Final = 1 << 48
 # A runtime's own operators are not in ONNX's registry, and a runtime works shapes out itself.
 TOLERATED: Final = ("No Op registered", "No opset import", "Field 'shape' of 'type'")
 
@@ -90,6 +93,8 @@ def vet_model(
 ) -> tuple[OnnxGraph, Card]:
     """Operators, external data and rules of a parsed model; its own card is taken out."""
     check_operators(model)
+    for tensor in every_tensor(model):
+        check_tensor(tensor)
     inline(every_tensor(model), folder, limits)
     check_rules(model)
     own = take_metadata(model)
@@ -115,6 +120,20 @@ def check_operators(model: onnx.ModelProto) -> None:
     ]
     if foreign:
         raise CustomOperators(foreign)
+
+
+def check_tensor(tensor: onnx.TensorProto) -> None:
+    """Raise unless dtype and shape are ones that a tensor can have.
+
+    Raises:
+        NotOnnx: they are not.
+    """
+    if tensor.data_type not in onnx.TensorProto.DataType.values() or not tensor.data_type:
+        raise NotOnnx(f"a tensor has the dtype {tensor.data_type}, which ONNX does not know")
+    if any(extent < 0 for extent in tensor.dims) or math.prod(tensor.dims[:64]) > ELEMENTS_MAX:
+        raise NotOnnx(f"a tensor has the shape {list(tensor.dims[:8])}")
+    if len(tensor.dims) > DIMENSIONS_MAX:
+        raise NotOnnx(f"a tensor has {len(tensor.dims)} axes")
 
 
 def every_graph(model: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 DEPTH_MAX: Final = 64
+SAMPLE_SLACK_BYTES: Final = 64 << 20
+SAMPLE_RATIO: Final = 1000  # real bars pack to a half; a constant price packs to this at best
 
 
 class NewerFormat(BadInput):
@@ -55,9 +57,21 @@ def card_of(value: Mapping[str, Any], as_bytes: Callable[[Any], bytes | None]) -
     parts = {key: part for key, part in value.items() if key not in ("format", "state_dict")}
     # Only the sample holds bytes; a setting that looks like packed bytes is what it is.
     readers = {"sample": as_bytes}
-    return card_from_dict(
-        {key: plain(part, readers.get(key, no_bytes), key) for key, part in parts.items()}
-    )
+    plain_parts = {key: plain(part, readers.get(key, no_bytes), key) for key, part in parts.items()}
+    check_sample(plain_parts.get("sample"))
+    return card_from_dict(plain_parts)
+
+
+def check_sample(sample: Any) -> None:
+    # zstd takes the memory that is announced, before a byte of it is unpacked.
+    if not isinstance(sample, dict):
+        return
+    rows, columns = sample.get("rows"), sample.get("columns")
+    packed = sum(len(part) for part in sample.values() if isinstance(part, bytes))
+    if type(rows) is int and type(columns) is int:
+        announced = 8 * rows * max(columns, 1)
+        if announced > SAMPLE_SLACK_BYTES + SAMPLE_RATIO * packed:
+            raise BadCard(f"{packed} bytes cannot hold a sample of {rows} rows, {columns} features")
 
 
 def no_bytes(_: Any) -> None:
