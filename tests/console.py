@@ -123,7 +123,7 @@ def run_line(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=surroundings(PATH=path, **SHORT),
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
 

@@ -27,7 +27,7 @@ def aitrade(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
-    timeout_seconds: float = 300.0,
+    timeout_seconds: float = 600.0,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run one command line to its end."""
     return subprocess.run(

@@ -69,7 +69,7 @@ def in_shell(command: list[str], folder: Path, **more: str) -> str:
         env=surroundings(PATH=path, HOME=str(folder), **more),
         cwd=folder,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -109,7 +109,7 @@ zmodload zsh/zpty
 zpty z zsh -f -i
 until_seen() {{
   local seen= piece
-  for _ in {{1..600}}; do
+  for _ in {{1..5000}}; do
     while zpty -r -t z piece 2>/dev/null; do seen+=$piece; done
     [[ $seen == *$1* ]] && return 0
     sleep 0.1

@@ -67,7 +67,7 @@ def on_terminal(stream: str, *words: str) -> tuple[int, bytes, bytes]:
         stderr=subprocess.PIPE,
         env=surroundings(),
         cwd=ROOT,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     os.close(follower)

@@ -63,7 +63,7 @@ def go(processes: list[subprocess.Popen[str]]) -> None:
 
 
 def ends(processes: list[subprocess.Popen[str]]) -> Counter[str]:
-    return Counter(process.communicate(timeout=120)[0].strip() for process in processes)
+    return Counter(process.communicate(timeout=600)[0].strip() for process in processes)
 
 
 def whole(data: bytes) -> bool:

@@ -46,7 +46,7 @@ def start(body: str, *words: str, **env: str) -> subprocess.Popen[str]:
 
 def trouble(body: str, *words: str, **env: str) -> tuple[int, str, str]:
     with start(body, *words, **env) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 
@@ -183,7 +183,7 @@ def test_an_interrupt_from_the_keyboard_ends_with_130() -> None:
         assert process.stderr.readline() == "ready\n"
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (130, "")
 
 

@@ -16,7 +16,7 @@ from random import Random
 from typing import Final
 
 SIZE: Final = 3_000_000
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 600.0
 # Puts a file of one letter after another, for ever.
 WHOLE: Final = f"""
 import itertools, sys
