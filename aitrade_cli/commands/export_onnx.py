@@ -20,16 +20,17 @@ def export_onnx(
     model: ModelIn,
     output: ModelOut = None,
     exporter: Annotated[
-        str, option("--exporter", metavar="NAME", help="auto, dynamo or legacy")
+        str, option("--exporter", metavar="NAME", help="auto, both, legacy or dynamo")
     ] = "auto",
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Both of torch's exporters are tried and each graph is run at nine shapes or more, because
-    both declare free axes that they have frozen on some networks. The smallest graph that
-    agrees with the source at all of them is written, with the whole card inside.
+    """torch's exporters declare free axes that they have frozen on some networks, so a graph is
+    run at nine shapes or more next to the source, and written only if it agrees at all of
+    them. `auto` takes the first exporter whose graph does, the quick one first; `both` tries
+    both and keeps the smaller right graph.
 
     Weights stay float32: `aitrade quantize` makes them smaller. Where the time axis cannot
     be kept free it is fixed at the window's length, and the report says so.
