@@ -27,7 +27,7 @@ def export_onnx(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """torch's exporters declare free axes that they have frozen on some networks, so a graph is
+    """Torch's exporters declare free axes that they have frozen on some networks, so a graph is
     run at nine shapes or more next to the source, and written only if it agrees at all of
     them. `auto` takes the first exporter whose graph does, the quick one first; `both` tries
     both and keeps the smaller right graph.

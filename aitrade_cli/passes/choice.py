@@ -22,6 +22,7 @@ LEAST_COVERED: Final = 0.95  # of the weights, for a graph to be called INT8
 # Share of the flips allowed that a candidate may be expected to use up. At 0.7 of 1 %, 1,200
 # later bars show more than 1 % about one time in twelve (Poisson, mean 8.4, more than 12).
 SAFETY: Final = 0.7
+TIE: Final = 1.10  # two runs of one graph in two processes lie this far apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +78,21 @@ def race_all(
 
 
 def best(good: Sequence[Candidate], timed: LatencyReport, settings: Settings) -> Candidate:
-    """The smallest or fastest of those that could be timed.
+    """The smallest or the fastest of those that could be timed.
+
+    Among those within ``TIE`` of the fastest it is the one that flips least, then the
+    smallest: a race cannot tell them apart, and bars can.
 
     Raises:
-        BadInput: none of them could.
+        BadInput: none of them could be timed.
     """
     ran = {each.variant for each in timed.latencies}
-    left = [one for one in good if one.name in ran] or good
+    left = [one for one in good if one.name in ran] or list(good)
     if settings.bits == "int4":
         return min(left, key=size_of)
-    return min(left, key=lambda one: timed.latency(one.name).latency_us_p50)
+    quickest = min(timed.latency(one.name).latency_us_p50 for one in left)
+    ties = [one for one in left if timed.latency(one.name).latency_us_p50 <= TIE * quickest]
+    return min(ties, key=lambda one: (distance(one), size_of(one)))
 
 
 def size_of(one: Candidate) -> int:
@@ -115,8 +121,11 @@ def reason_of(
 ) -> str:
     barred = why_not(one, settings, limit)
     if one is winner:
-        most = "the smallest" if settings.bits == "int4" else "the fastest"
-        found = f"{most} that decides alike" if barred is None else f"none is better: {barred}"
+        found = (
+            f"{most(settings)} that decides alike"
+            if barred is None
+            else f"none is better: {barred}"
+        )
         kept = f"; in float: {', '.join(one.kept)}" if one.kept else ""
         return f"shipped, {found}{kept}"
     if barred is not None:
@@ -127,6 +136,10 @@ def reason_of(
         return "larger than the one that ships"
     slower = timed.speed(one.name, winner.name).value
     return f"{ratio_text(slower)} of the shipped one's speed"
+
+
+def most(settings: Settings) -> str:
+    return "the smallest" if settings.bits == "int4" else f"the fastest (within {TIE - 1:.0%})"
 
 
 def notes_of(winner: Candidate, timed: LatencyReport) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from aitrade_cli.errors import BadInput, Missing
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """A model that is loaded and ready.
 
