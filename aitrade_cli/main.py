@@ -56,10 +56,11 @@ def load(target: str) -> Callable[..., Any]:
 def placeholder() -> None: ...
 
 
-def show_version(wanted: bool) -> None:
+def show_version(wanted: bool) -> bool:
     if wanted:
         print(__version__)
         raise typer.Exit
+    return wanted
 
 
 def options_of_the_program(
