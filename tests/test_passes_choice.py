@@ -233,7 +233,8 @@ def test_none_within_budget_gives_layers_back_to_float_and_names_them(
     shipped = choice.lines[-1]
     assert shipped.in_float == ("head", "gate")
     assert shipped.stored_share == 0.6  # the rule of 95 % gives way to named layers alone
-    assert shipped.reason == "shipped, the fastest (within 10%) that decides alike; in float: head, gate"
+    assert shipped.reason.startswith("shipped, the fastest (within 10%) that decides alike")
+    assert shipped.reason.endswith("; in float: head, gate")
 
 
 def test_where_no_layer_helps_the_closest_ships_and_owns_up(

@@ -67,9 +67,9 @@ def want(data: Any, key: str, kind: type[T]) -> T:  # noqa: ANN401 -- data from 
         raise BadCard(f"a table is wanted around `{key}`, found {type(data).__name__}")
     if key not in data:
         raise BadCard(f"the artefact lacks `{key}`")
-    value = data[key]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    found = data[key]
+    whole = kind is float and isinstance(found, int) and not isinstance(found, bool)
+    value: Any = float(found) if whole else found
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise BadCard(f"`{key}` is {type(value).__name__}, wanted {kind.__name__}")
     return value
