@@ -171,7 +171,7 @@ def test_the_tcn_looks_back_exactly_its_receptive_field() -> None:
 def test_the_transformer_tells_steps_apart_by_their_age() -> None:
     network = small("transformer")
     assert isinstance(network, Transformer)
-    longer, shorter = network.waves(12), network.waves(5)
+    longer, shorter = network.waves(noise(1, 12, 7)), network.waves(noise(1, 5, 7))
     torch.testing.assert_close(longer[-5:], shorter)
     window = noise(1, 9, 7)
     swapped = window.clone()

@@ -25,6 +25,15 @@ NAMES = tuple(ARCHITECTURES)
 HELD_OUT = 2000  # bars, at the least
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """More threads than free cores wait for each other, and sums come in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def bars() -> Bars:
     return read_bars(FIXTURES / "bars" / "eurusd_1h.parquet")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -27,6 +28,15 @@ NETS = {
     "transformer": {"width": 16, "heads": [2], "head_size": 8, "ffn_sizes": [32]},
     "deeplob": {"channels": [8] * 9, "branches": [8] * 5, "hidden_size": 8},
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """More threads than free cores wait for each other, and sums come in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def arch(name: str) -> Arch:

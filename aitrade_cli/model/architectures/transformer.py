@@ -100,19 +100,19 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
-    def waves(self, time: int) -> Float[Tensor, "time wave"]:
+    def waves(self, window: Float[Tensor, "batch time feature"]) -> Float[Tensor, "time wave"]:
         """Sinusoids of the age of each step, newest last, at geometrically spaced speeds.
 
         Made anew in each call: a table would end at some length, and would weigh on a small file.
         """
-        device = self.embed.weight.device
+        device, time = window.device, window.shape[1]
         ages = torch.arange(time - 1, -1, -1, device=device, dtype=torch.float32)
         steps = torch.arange(self.age_waves, device=device, dtype=torch.float32)
         angles = ages[:, None] * torch.exp(steps * (-math.log(WIDEST_PERIOD) / self.age_waves))
         return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
     def forward(self, window: Float[Tensor, "batch time feature"]) -> Float[Tensor, "batch klass"]:
-        steps = self.embed(window) + self.age(self.waves(window.shape[1]))
+        steps = self.embed(window) + self.age(self.waves(window))
         for layer in self.layers:
             steps = layer(steps)
         return self.head(self.norm(steps[:, -1]))
