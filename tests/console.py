@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from aitrade_cli.catalog import command_named
 from docs.options import taken_by
@@ -28,6 +30,8 @@ SHORT: Final = {
     "AITRADE_RUNTIME": "eager,onnxruntime",  # compiling takes a minute a model
 }
 BETWEEN: Final = {"|", "||", "&&", ";", "&"}
+SHELL_WORDS: Final = {"aitrade", "source", "cd", "set", "export"}
+Ended: TypeAlias = subprocess.CompletedProcess[str]
 ALWAYS: Final = {"--help", "-h", "--version"}
 
 
@@ -114,7 +118,7 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def run_line(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_line(command: str, folder: Path) -> Ended:
     path = f"{folder / '.bin'}:{ROOT / '.venv/bin'}:/usr/local/bin:/usr/bin:/bin"
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail\n{command}"],
@@ -128,17 +132,30 @@ def run_line(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@dataclass
-class Played:
-    """One page, played line by line as far as it was asked for."""
+def missing_program(command: str) -> str | None:
+    """A program of the line that is not installed here."""
+    needed = sorted(programs_of(command) - SHELL_WORDS)
+    return next((program for program in needed if shutil.which(program) is None), None)
 
-    lines: list[Line]
-    folder: Path
-    done: dict[int, subprocess.CompletedProcess[str]] = field(default_factory=dict)
 
-    def up_to(self, line: Line) -> subprocess.CompletedProcess[str]:
-        """Run what stands before the line and was not run yet, then the line itself."""
-        for one in self.lines:
-            if one.number <= line.number and one.number not in self.done and not one.not_run:
-                self.done[one.number] = run_line(one.text, self.folder)
-        return self.done[line.number]
+def play(lines: Sequence[Line], folder: Path) -> dict[Line, Ended]:
+    """Run the lines of one page in order, in a folder of their own."""
+    prepare(folder)
+    return {line: run_line(line.text, folder) for line in lines if not missing_program(line.text)}
+
+
+class Stage:
+    """Plays pages two at a time, each as far as somebody waits for it."""
+
+    def __init__(self, wanted: Sequence[Line], known: Sequence[Line], base: Path) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=2)
+        self.pages: dict[str, Future[dict[Line, Ended]]] = {}
+        for number, page in enumerate(dict.fromkeys(line.page for line in wanted)):
+            last = max(line.number for line in wanted if line.page == page)
+            # What stands above a line makes the files that the line reads.
+            lines = [line for line in known if line.page == page and line.number <= last]
+            self.pages[page] = self.pool.submit(play, lines, base / str(number))
+
+    def end_of(self, line: Line) -> Ended:
+        """How the line ended; waits for it."""
+        return self.pages[line.page].result()[line]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -13,68 +11,61 @@ import pytest
 from aitrade_cli.catalog import COMMANDS, ROWS
 from tests.console import (
     Line,
-    Played,
+    Stage,
     faults_of,
     lines_of,
+    missing_program,
     pages,
     prepare,
-    programs_of,
     run_line,
 )
 from tests.shell import ROOT
 
-EXAMPLES: Final = sorted({row.example for row in (*COMMANDS, *ROWS)})
+EXAMPLES: Final = [
+    Line(f"catalogue: {text}", 1, text)
+    for text in sorted({row.example for row in (*COMMANDS, *ROWS)})
+]
 ON_PAGES: Final = [
     line
     for path in pages()
     for line in lines_of(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
 ]
-# The generated pages repeat the examples of the catalogue, which are run below.
-RUN: Final = [
+# The generated pages repeat the examples of the catalogue.
+REPEATED: Final = {line.text for line in EXAMPLES}
+RUN: Final = EXAMPLES + [
     line
     for line in ON_PAGES
-    if not line.not_run and line.text not in EXAMPLES and not line.text.startswith("make ")
+    if not line.not_run and line.text not in REPEATED and not line.text.startswith("make ")
 ]
 
 
+RUNNING: Final = "test_a_line_ends_as_its_page_says"
+
+
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """The pages, each with a folder of its own."""
-    base = tmp_path_factory.mktemp("pages")
-    names = sorted({line.page for line in ON_PAGES})
-    return {
-        name: Played([line for line in RUN if line.page == name], prepare(base / str(number)))
-        for number, name in enumerate(names)
-    }
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Where the selected lines are being run."""
+    wanted: list[Line] = []
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.originalname == RUNNING:
+            line = item.callspec.params["line"]
+            assert isinstance(line, Line)
+            wanted.append(line)
+    return Stage(wanted, RUN, tmp_path_factory.mktemp("pages"))
 
 
-def end_of(done: subprocess.CompletedProcess[str]) -> str:
-    return f"{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
-
-
-def skip_where_missing(command: str) -> None:
-    for program in programs_of(command) - {"aitrade", "source", "cd", "set", "export"}:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-
-
-@pytest.mark.parametrize("line", ON_PAGES, ids=str)
+@pytest.mark.parametrize("line", EXAMPLES + ON_PAGES, ids=str)
 def test_a_line_names_commands_options_and_targets_that_exist(line: Line) -> None:
     assert faults_of(line.text) == []
 
 
 @pytest.mark.parametrize("line", RUN, ids=str)
-def test_a_line_on_a_page_ends_as_the_page_says(line: Line, played: dict[str, Played]) -> None:
-    skip_where_missing(line.text)
-    done = played[line.page].up_to(line)
-    assert done.returncode == line.exits, f"$ {line.text}\n{end_of(done)}"
-
-
-@pytest.mark.parametrize("command", EXAMPLES)
-def test_an_example_of_the_catalogue_ends_well(command: str, tmp_path: Path) -> None:
-    assert faults_of(command) == []
-    done = run_line(command, prepare(tmp_path / "page"))
-    assert done.returncode == 0, f"$ {command}\n{end_of(done)}"
+def test_a_line_ends_as_its_page_says(line: Line, stage: Stage) -> None:
+    if missing := missing_program(line.text):
+        pytest.skip(f"{missing} is not installed")
+    done = stage.end_of(line)
+    said = f"{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
+    assert done.returncode == line.exits, f"$ {line.text}\n{said}"
 
 
 def test_no_page_shows_a_prompt_outside_a_console_block() -> None:
