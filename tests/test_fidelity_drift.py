@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from scipy import stats
 
 from aitrade_cli.fidelity.bootstrap import (
-    TooFewBars,
+    TooFewReturns,
     mean_block_length,
     politis_white,
     stationary_rows,
@@ -79,9 +79,9 @@ def test_a_series_that_never_moves_asks_for_no_blocks() -> None:
 
 
 def test_too_short_a_series_is_refused() -> None:
-    with pytest.raises(TooFewBars, match="7 bars"):
+    with pytest.raises(TooFewReturns, match="7 bars"):
         politis_white(np.arange(7.0))
-    with pytest.raises(TooFewBars, match="29 returns"):
+    with pytest.raises(TooFewReturns, match="29 returns"):
         compare_backtests(earned(np.ones(29)), earned(np.ones(29)), per_year=YEAR)
 
 

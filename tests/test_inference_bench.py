@@ -1,5 +1,7 @@
 """Which runtimes are tried, what is compared with what, and how it reads."""
 
+# long because bench is one unit: entrants, cells and screen are planted and read together
+
 from __future__ import annotations
 
 import io
@@ -20,7 +22,6 @@ from aitrade_cli.inference.bench_report import BenchReport
 from aitrade_cli.inference.bench_view import figure_of, rate_text, speed_text
 from aitrade_cli.inference.entrants import (
     Entrant,
-    NoSuchRuntime,
     choose,
     enter,
     groups,
@@ -32,6 +33,7 @@ from aitrade_cli.inference.resampling import Interval, Ratio
 from aitrade_cli.inference.variants import Effort, Variant
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights
 from aitrade_cli.model.card import Arch, Card
+from aitrade_cli.model.runtimes.start import NoSuchRuntime
 from aitrade_cli.report.blocks import view
 from aitrade_cli.report.draw import draw
 from aitrade_cli.report.ndjson import to_data

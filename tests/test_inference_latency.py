@@ -139,7 +139,7 @@ def test_the_next_variant_counts_as_one_where_the_first_does_not_open() -> None:
         {"gone": 1.0, "eager": 100.0}, fails={"gone": "open", "gone (again)": "open"}
     )
     report = run(launch, "gone", "eager")
-    assert report.baseline == "eager"
+    assert report.baseline() == "eager"
     assert report.noise[0].control is not None
     assert started[-1].name == "eager (again)"
 
@@ -152,10 +152,41 @@ def test_a_variant_that_dies_in_a_round_keeps_its_earlier_batches_out_of_harm() 
     ]
 
 
-def test_a_dead_baseline_is_an_error_that_names_it() -> None:
+def test_a_first_variant_that_dies_leaves_its_place_to_the_next() -> None:
     launch, started = simulate({"eager": 100.0, "other": 50.0}, fails={"eager": "run"})
+    report = run(launch, "eager", "other")
+    assert report.baseline() == "other"
+    assert [lost.variant for lost in report.not_run] == ["eager"]
+    assert report.noise[0].control is None  # the control repeats the one that died
+    assert all(worker.closed for worker in started)
+
+
+def test_what_was_measured_before_a_death_is_kept() -> None:
+    launch, started = simulate({"eager": 100.0, "other": 50.0})
+
+    def frail(variant: Variant) -> Station:
+        station = launch(variant)
+        if variant.name == "eager":
+            answer = started[-1].answer
+
+            def until_batch_8(request: Mapping[str, Any]) -> dict[str, Any]:
+                if request.get("batch") == 8:
+                    raise VariantFailed("eager", "out of memory")
+                return answer(request)
+
+            started[-1].answer = until_batch_8  # type: ignore[method-assign]
+        return station
+
+    report = run(frail, "eager", "other", batches=(1, 8))
+    assert report.faster_beyond_noise("other", batch=1)
+    assert (report.baseline(1), report.baseline(8)) == ("eager", "other")
+    assert report.not_run[0].reason == "at batch 8: out of memory"
+
+
+def test_an_only_variant_that_dies_is_an_error_that_names_it() -> None:
+    launch, started = simulate({"eager": 100.0}, fails={"eager": "run"})
     with pytest.raises(VariantFailed, match="`eager`: at batch 1: it broke"):
-        run(launch, "eager", "other")
+        run(launch, "eager", control=False)
     assert all(worker.closed for worker in started)
 
 

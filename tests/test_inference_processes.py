@@ -8,7 +8,13 @@ import time
 
 import pytest
 
-from aitrade_cli.inference.processes import VariantFailed, Worker, ending, environment
+from aitrade_cli.inference.processes import (
+    VariantFailed,
+    VariantRefused,
+    Worker,
+    ending,
+    environment,
+)
 
 ECHO = """
 import json, sys
@@ -77,12 +83,23 @@ def test_a_hanging_worker_is_given_up_and_ended() -> None:
 def test_an_error_in_the_worker_arrives_with_its_hint() -> None:
     code = (
         "import json; input(); print(json.dumps("
-        "{'error': 'openvino is not here', 'name': 'X', 'hint': 'pip install it'}))"
+        "{'error': 'openvino is not here', 'exit_code': 5, 'hint': 'pip install it'}))"
     )
     with worker(code) as failing, pytest.raises(VariantFailed) as caught:
         failing.ask({"do": "open"}, seconds=30.0)
     assert caught.value.reason == "openvino is not here"
     assert caught.value.hint == "pip install it"
+
+
+def test_input_that_a_variant_does_not_take_ends_with_the_code_for_input() -> None:
+    code = (
+        "import json; input(); print(json.dumps("
+        "{'error': 'no such shape', 'exit_code': 4, 'hint': ''}))"
+    )
+    with worker(code) as failing, pytest.raises(VariantRefused) as caught:
+        failing.ask({"do": "run"}, seconds=30.0)
+    told = caught.value.while_doing("at batch 8")
+    assert (told.exit_code, str(told)) == (4, "`lstm int8`: at batch 8: no such shape")
 
 
 def test_an_interrupt_ends_the_worker_and_what_it_started() -> None:

@@ -50,7 +50,7 @@ def test_what_is_reported_is_measured_in_full_and_with_a_control(asked: dict[str
     timed = timing.time_pair(torch_model(), onnx_model(), WINDOWS, seed=3, say=silent)
     assert (asked["effort"], asked["control"], asked["seed"]) == (FULL, True, 3)
     assert timed.noise[0].control is not None
-    assert timed.baseline == "before"
+    assert timed.baseline() == "before"
     assert timed.speed("after").value == pytest.approx(4.5, rel=0.01)  # 900 over 200 planted
 
 

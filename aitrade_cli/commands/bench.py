@@ -67,7 +67,7 @@ def bench(
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     as_json: Json = False,
-) -> None:
+) -> None:  # long because Typer takes one parameter an option, and each is handed on once
     """Every variant runs in a process of its own, in rounds of one turn each; a second
     process of the first variant shows how much of a difference is noise. Torch models run
     in eager and, exported, in ONNX Runtime; `compile` joins by itself where it compiles

@@ -14,7 +14,7 @@ from aitrade_cli.errors import BadInput
 ELEMENTS_AT_ONCE: Final = 250_000  # rows held together: 2 MB of indices, which stay in cache
 
 
-class TooFewBars(BadInput):
+class TooFewReturns(BadInput):
     """A series is too short to say anything about its own scatter."""
 
 
@@ -56,7 +56,7 @@ def mean_block_length(*series: Float64[np.ndarray, " bars"]) -> float:
     of bars. A constant series asks for nothing.
 
     Raises:
-        TooFewBars: fewer than 8 bars.
+        TooFewReturns: fewer than 8 bars.
     """
     bars = len(series[0])
     return max(bars ** (1 / 3), *(politis_white(one) for one in series))
@@ -66,7 +66,7 @@ def politis_white(series: Float64[np.ndarray, " bars"]) -> float:
     """The automatic mean block length for the stationary bootstrap of a mean, >= 1.
 
     Raises:
-        TooFewBars: fewer than 8 bars.
+        TooFewReturns: fewer than 8 bars.
 
     Source:
         Politis & White 2004, Econometric Reviews 23:53-70, with the correction by Patton,
@@ -74,7 +74,7 @@ def politis_white(series: Float64[np.ndarray, " bars"]) -> float:
     """
     bars = len(series)
     if bars < 8:
-        raise TooFewBars(f"{bars} bars are too few to choose a block length")
+        raise TooFewReturns(f"{bars} bars are too few to choose a block length")
     centred = series - series.mean()
     if np.allclose(centred, 0.0, atol=1e-15):
         return 1.0

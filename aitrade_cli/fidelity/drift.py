@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from aitrade_cli.fidelity.bootstrap import TooFewBars, mean_block_length, stationary_rows
+from aitrade_cli.fidelity.bootstrap import TooFewReturns, mean_block_length, stationary_rows
 from aitrade_cli.fidelity.budget import Budget, Limit
 from aitrade_cli.fidelity.gate import Gate, gate_with_limits
 from aitrade_cli.market.backtest import Backtest
@@ -119,14 +119,14 @@ def compare_backtests(
         seed: of the draws.
 
     Raises:
-        TooFewBars: fewer than 30 returns.
+        TooFewReturns: fewer than 30 returns.
 
     Source:
         Politis & Romano 1994 (stationary bootstrap), percentile interval.
     """
     bars = len(before)
     if bars < BARS_AT_LEAST:
-        raise TooFewBars(f"{bars} returns are fewer than the {BARS_AT_LEAST} an interval needs")
+        raise TooFewReturns(f"{bars} returns are fewer than the {BARS_AT_LEAST} an interval needs")
     block = mean_block_length(
         after.net_return - before.net_return, before.net_return, after.net_return
     )

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.fidelity.bootstrap import TooFewBars
+from aitrade_cli.fidelity.bootstrap import TooFewReturns
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.fidelity.cases import input_shape
 from aitrade_cli.fidelity.decisions import Decisions, compare_decisions, decisions_gate
@@ -129,7 +129,7 @@ def trade(
             resamples=resamples,
             seed=seed,
         )
-    except TooFewBars as error:
+    except TooFewReturns as error:
         return replace(known, why_no_drift=str(error))
     return replace(known, drift=drift)
 

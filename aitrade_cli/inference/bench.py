@@ -128,7 +128,7 @@ def rows_of(group: Sequence[Entrant], found: LatencyReport) -> list[BenchRow]:
             BenchRow(
                 model=entrant.model,
                 latency=one,
-                baseline=found.baseline,
+                baseline=found.baseline(one.batch),
                 speed=found.speed(one.variant, batch=one.batch),
                 judgement=found.judge(one.variant, batch=one.batch),
                 own_baseline=own,

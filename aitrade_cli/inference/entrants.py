@@ -10,19 +10,12 @@ from aitrade_cli.errors import AitradeError, Usage
 from aitrade_cli.inference.rounds import Say
 from aitrade_cli.inference.variants import NotRun, Variant
 from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, TorchWeights, dump
-from aitrade_cli.model.runtimes.start import RUNTIMES, why_not
+from aitrade_cli.model.runtimes.start import RUNTIMES, NoSuchRuntime, why_not
 
 TORCH_RUNTIMES: Final = frozenset(("eager", "compile"))
 COMPILATIONS_UNASKED: Final = 2  # each takes 10 to 90 seconds; more must be asked for
 WORKER_BYTES: Final = {True: 350_000_000, False: 150_000_000}  # with torch inside, and without
 MEMORY_SHARE: Final = 0.6  # of what is free; with more the host would swap while measuring
-
-
-class NoSuchRuntime(Usage):
-    """A name given with `--runtime` is none of ours."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"no runtime is called `{name}`", hint=f"`--runtime {','.join(RUNTIMES)}`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ def choose(
 
 def names_of(models: Sequence[Artefact]) -> list[str]:
     """What reports call the models: their file names, numbered where two are the same."""
-    names = [model.name for model in models]
+    names = ["stdin" if model.name == "-" else model.name for model in models]
     return [
         name if names.count(name) == 1 else f"{name}#{names[: at + 1].count(name)}"
         for at, name in enumerate(names)

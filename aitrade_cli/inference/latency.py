@@ -70,6 +70,8 @@ def measure(
 ) -> LatencyReport:
     """Measure variants against each other. The first that runs counts as 1.
 
+    A variant that cannot be opened or dies is listed with its reason, and the rest goes on.
+
     Args:
         variants: what to run; names must differ.
         batches: windows in one call, each >= 1.
@@ -85,7 +87,7 @@ def measure(
 
     Raises:
         BadInput: no variants, two of one name, or a batch size below 1.
-        VariantFailed: no variant could be opened, or the first died while measured.
+        VariantFailed: no variant could be opened, or none lived through a batch size.
     """
     check(variants, batches)
     say = say or (lambda _: None)
@@ -123,8 +125,7 @@ def open_all(
     race.failed = [lost for lost in race.failed if not lost.variant.endswith(CONTROL)]
     first = next((arm.variant for arm in race.arms), None)
     if first is None:
-        lost = race.failed[0]
-        raise VariantFailed(lost.variant, lost.reason)
+        raise race.failed[0]
     if control and first.name not in {variants[0].name, variants[0].name + CONTROL}:
         race.open([replace(first, name=first.name + CONTROL)], settings)
 
@@ -134,17 +135,16 @@ def run_all(
 ) -> LatencyReport:
     """Measure an opened race at every batch size and write the report."""
     rng = np.random.default_rng(seed)
-    baseline = race.arms[0].variant.name
     heats: dict[int, list[Heat]] = {}
     own_before, clock = race.cpu_seconds() + time.process_time(), read_cpu_clock()
     for batch in batches:
         heats[batch] = race.heat(batch, effort, rng, say)
-        if race.arms[:1] == [] or race.arms[0].variant.name != baseline:
-            lost = next(lost for lost in race.failed if lost.variant == baseline)
-            raise VariantFailed(lost.variant, lost.reason)
+    if not any(heats.values()):
+        raise race.failed[0]
     own = race.cpu_seconds() + time.process_time() - own_before
     load = load_between(clock, read_cpu_clock(), own)
-    return report_of(heats, tuple(race.failed), load, effort, seed)
+    failed = tuple(NotRun(lost.variant, lost.reason) for lost in race.failed)
+    return report_of(heats, failed, load, effort, seed)
 
 
 def report_of(
@@ -160,7 +160,9 @@ def report_of(
     for batch, found in heats.items():
         all_of_batch = [latency_of(heat, batch, seed) for heat in found]
         shown = [one for one in all_of_batch if not one.variant.endswith(CONTROL)]
-        again = [one for one in all_of_batch if one.variant.endswith(CONTROL)]
+        if not shown:
+            continue
+        again = [one for one in all_of_batch if one.variant == shown[0].variant + CONTROL]
         noise = noise_of(batch, speed_over(again[0], shown[0], seed) if again else None)
         for one in shown[1:]:
             speed = speed_over(one, shown[0], seed)

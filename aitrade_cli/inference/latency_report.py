@@ -89,10 +89,16 @@ class LatencyReport:
     effort: Effort
     seed: int
 
-    @property
-    def baseline(self) -> str:
-        """The variant that counts as 1: the first that ran."""
-        return self.latencies[0].variant
+    def baseline(self, batch: int = 1) -> str:
+        """The variant that counts as 1 at a batch size: the first that ran there.
+
+        Raises:
+            BadInput: nothing was measured at this batch size.
+        """
+        for found in self.latencies:
+            if found.batch == batch:
+                return found.variant
+        raise BadInput(f"nothing was measured at batch {batch}")
 
     def latency(self, variant: str, batch: int = 1) -> Latency:
         """The figures of one variant.
@@ -111,7 +117,7 @@ class LatencyReport:
         Raises:
             BadInput: one of them was not measured at this batch size.
         """
-        slow = self.latency(over or self.baseline, batch)
+        slow = self.latency(over or self.baseline(batch), batch)
         return speed_over(self.latency(variant, batch), slow, self.seed)
 
     def band(self, batch: int = 1) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
-from aitrade_cli.errors import Missing
+from aitrade_cli.errors import BadInput, Missing, Refused
 
 COMMAND: Final = (sys.executable, "-P", "-m", "aitrade_cli.inference.worker")
 THREAD_VARIABLES: Final = (
@@ -27,17 +27,28 @@ THREAD_VARIABLES: Final = (
 )
 SECONDS_TO_LEAVE: Final = 2.0
 STDERR_TAIL_BYTES: Final = 8_192
+INPUT_CODES: Final = frozenset((BadInput.exit_code, Refused.exit_code))
 
 
 class VariantFailed(Missing):
     """A variant could not be opened or run here, died, or did not answer in time."""
 
-    default_hint = "leave it out with `--runtime`, or see what it said with AITRADE_DEBUG=1"
+    default_hint = "leave it out: `--runtime` names those to run"
 
     def __init__(self, variant: str, reason: str, *, hint: str | None = None) -> None:
         super().__init__(f"`{variant}`: {reason}", hint=hint)
         self.variant = variant
         self.reason = reason
+
+    def while_doing(self, what: str) -> VariantFailed:
+        """The same failure, and what was going on."""
+        return type(self)(self.variant, f"{what}: {self.reason}", hint=self.hint)
+
+
+class VariantRefused(VariantFailed):
+    """A variant's file or inputs are not ones that its runtime takes."""
+
+    exit_code = 4
 
 
 class Worker:
@@ -100,7 +111,8 @@ class Worker:
         answer = json.loads(self._read_line(time.monotonic() + seconds, seconds))
         self.cpu_seconds = answer.get("cpu_seconds", self.cpu_seconds)
         if "error" in answer:
-            raise VariantFailed(self.variant, answer["error"], hint=answer["hint"] or None)
+            kind = VariantRefused if answer["exit_code"] in INPUT_CODES else VariantFailed
+            raise kind(self.variant, answer["error"], hint=answer["hint"] or None)
         return answer
 
     def _read_line(self, deadline: float, seconds: float) -> bytes:

@@ -14,7 +14,7 @@ from jaxtyping import Float64
 
 from aitrade_cli.files import sha256
 from aitrade_cli.inference.processes import VariantFailed, Worker
-from aitrade_cli.inference.variants import Effort, NotRun, Patience, Variant
+from aitrade_cli.inference.variants import Effort, Patience, Variant
 
 CALLS_MAX_A_ROUND: Final = 5_000
 ROUNDS_MIN: Final = 6  # with fewer, the interval of a median is the whole range or more
@@ -80,7 +80,7 @@ class Race:
         self.launch = launch
         self.patience = patience
         self.arms: list[Arm] = []
-        self.failed: list[NotRun] = []
+        self.failed: list[VariantFailed] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Race:
@@ -104,7 +104,7 @@ class Race:
                 arm.station.send(self._open_request(variant, settings))
                 waiting.append(arm)
             except VariantFailed as error:
-                self.failed.append(NotRun(variant.name, error.reason))
+                self.failed.append(error)
         for arm in waiting:
             try:
                 arm.opened = arm.station.receive(seconds=self.patience.open)
@@ -133,9 +133,9 @@ class Race:
             path.write_bytes(variant.artefact)
         return path
 
-    def drop(self, arm: Arm, error: VariantFailed, when: str = "") -> None:
+    def drop(self, arm: Arm, error: VariantFailed) -> None:
         """Go on without a variant, keeping what it failed of."""
-        self.failed.append(NotRun(arm.variant.name, when + error.reason))
+        self.failed.append(error)
         self.arms = [other for other in self.arms if other is not arm]
         arm.station.close(gently=False)
 
@@ -181,7 +181,7 @@ class Race:
         try:
             return arm.station.ask(request, seconds=seconds)
         except VariantFailed as error:
-            self.drop(arm, error, f"at batch {batch}: ")
+            self.drop(arm, error.while_doing(f"at batch {batch}"))
             return {}
 
 

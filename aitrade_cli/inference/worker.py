@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from aitrade_cli.errors import AitradeError, BadInput
+from aitrade_cli.errors import AitradeError, BadInput, Missing
 from aitrade_cli.system.host import peak_memory_bytes, reset_peak_memory
 
 BATCHES_IN_TURN: Final = 16  # different real inputs, so that no call repeats the one before
@@ -144,10 +144,10 @@ def serve(requests: Iterable[bytes], answers: BufferedIOBase, variants: Variants
         try:
             answer: dict[str, Any] = variants.answer(json.loads(line))
         except AitradeError as error:
-            answer = {"error": str(error), "name": error.name, "hint": error.hint}
+            answer = {"error": str(error), "hint": error.hint, "exit_code": error.exit_code}
         # A runtime may fail in any way at all, and the parent must hear which.
         except Exception as error:
-            answer = {"error": first_line(error), "name": type(error).__name__, "hint": ""}
+            answer = {"error": first_line(error), "hint": "", "exit_code": Missing.exit_code}
         answer["cpu_seconds"] = time.process_time()
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()

@@ -140,7 +140,7 @@ def check_name(entry: zipfile.ZipInfo) -> None:
     parts = name.split("/")
     climbs = name.startswith("/") or ".." in parts or "" in parts[:-1] or ":" in parts[0]
     if climbs or "\\" in name or "\0" in name or not name.isprintable():
-        raise ClimbingPath(f"an entry is called `{name[:80]!a}`")
+        raise ClimbingPath(f"an entry is called `{name[:80]}`")
     if len(name) > NAME_MAX:
         raise Truncated(f"an entry has a name of {len(name)} letters")
 

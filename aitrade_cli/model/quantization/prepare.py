@@ -20,7 +20,7 @@ from aitrade_cli.model.runtimes.onnxruntime import OnnxRuntime
 
 TOLERANCE: Final = 1e-4  # of the largest |output|, at least of 1
 
-Shapes: TypeAlias = list[Float32[np.ndarray, "batch time feature"]]
+Shapes: TypeAlias = list[Float32[np.ndarray, "_ _ _"]]  # windows of several shapes
 Rewriting: TypeAlias = Callable[[ModelProto, Shapes], int]
 
 REWRITINGS: Final[tuple[Rewriting, ...]] = (
