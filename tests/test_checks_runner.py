@@ -158,6 +158,13 @@ def test_nothing_that_a_check_started_outlives_it(tmp_path: Path, then: str) -> 
     pytest.fail("a process of the check is still running")
 
 
+def test_an_answer_does_not_wait_for_what_the_check_left_behind(tmp_path: Path) -> None:
+    then = "print('answer'); sys.exit(0)"
+    code = GRANDCHILD.format(file=str(tmp_path / "pid"), then=then)
+    found = run_alone(python(code), timeout_seconds=2000.0)
+    assert (found.returncode, found.stdout) == (0, "answer\n")
+
+
 def test_bytes_that_are_no_text_are_spelt_out() -> None:
     found = run_alone(python("import os; os.write(1, b'\\xff')"), timeout_seconds=600.0)
     assert found.stdout == "\\xff"

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
 from aitrade_cli.catalog import ROWS, Claim, Row
 from aitrade_cli.checks.result import (
@@ -112,23 +113,27 @@ def run_check(row: Row, *, quick: bool, timeout_seconds: float) -> CheckLine:
 def run_alone(words: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
     """Run a program in a process group of its own and leave nothing of it behind.
 
-    A check starts processes of its own; they must neither outlive it, measuring on into
-    the next row, nor hold its pipes open.
+    A check starts processes of its own; they must not outlive it, measuring on into the
+    next row. Its words go to files: a pipe would stay open as long as one of those lives.
+
+    Raises:
+        TimeoutExpired: it did not end in time, and was ended.
     """
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="backslashreplace",
-        process_group=0,
-    ) as process:
+    with TemporaryFile() as out, TemporaryFile() as err:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, process_group=0
+        )
         try:
-            out, err = process.communicate(timeout=timeout_seconds)
+            code = process.wait(timeout_seconds)
         finally:
             end_group(process.pid)
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
+            process.wait()
+        return subprocess.CompletedProcess(words, code, text_of(out), text_of(err))
+
+
+def text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="backslashreplace")
 
 
 def end_group(leader: int) -> None:
