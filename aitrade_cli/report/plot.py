@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Final, Literal
 
 from aitrade_cli.errors import BadInput, Usage
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 ENDINGS: Final = (".png", ".svg", ".html")
 PANEL_INCHES: Final = (7.5, 3.0)
 BAR_INCHES: Final = 0.28
+TITLE_LETTERS: Final = 70  # what fits the width in bold
 BLUE: Final = "#4477aa"  # readable to the colour-blind, Paul Tol's bright scheme
 
 
@@ -122,7 +124,8 @@ def picture(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "aitrade", "svg.fonttype": "path"}):
         canvas = Canvas(figsize=(PANEL_INCHES[0], sum(heights) + 0.8), layout="constrained")
         FigureCanvasAgg(canvas)
-        canvas.suptitle(figure.title, fontsize=12, fontweight="bold")
+        title = fill(figure.title, TITLE_LETTERS)
+        canvas.suptitle(title, fontsize=12, fontweight="bold")
         axes = canvas.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
         for panel, ax in zip(figure.panels, axes[:, 0], strict=True):
             draw_panel(ax, panel)
