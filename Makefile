@@ -23,8 +23,9 @@ check: $(STAMP)  ## Lint, types, generated files up to date
 	$(BIN)/pyright --warnings
 	$(BIN)/python docs/generate.py --check
 
-soak: $(STAMP)  ## Full counts of fuzzing
+soak: $(STAMP)  ## Full counts of fuzzing and kills
 	$(BIN)/python -m tests.soak.loader --count 10000 --seed 1
+	$(BIN)/python -m tests.soak.kills --count 500 --seed 1
 
 generate: $(STAMP)  ## Rewrite the reference pages, completions and tables
 	$(BIN)/python docs/generate.py

@@ -105,7 +105,7 @@ ROWS: Final = (
         "INT4 weight-only quantisation",
         "quantize",
         "aitrade_cli.checks.quantize:int4_weights",
-        "aitrade quantize fixtures/models/transformer.pt --int4 -o transformer.int4.onnx",
+        "aitrade quantize fixtures/models/mlp.pt --int4 -o mlp.int4.onnx",
     ),
     Row(
         "M7",

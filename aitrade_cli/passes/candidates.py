@@ -147,7 +147,8 @@ def static(
         method=settings.calibration,
         keep=keep,
         per_channel=settings.per_channel,
-        between=between,
+        # Activations that stay in INT8 between float layers would keep their error.
+        between=between and not keep,
     )
 
 

@@ -21,6 +21,7 @@ FLOAT: Final = "float32 ONNX"
 LEAST_COVERED: Final = 0.95  # of the weights, for a graph to be called INT8
 # Share of the flips allowed that a candidate may be expected to use up. At 0.7 of 1 %, 1,200
 # later bars show more than 1 % about one time in twelve (Poisson, mean 8.4, more than 12).
+LEAST_MENDED: Final = 0.5  # with less in INT8 it would be the float model under another name
 SAFETY: Final = 0.7
 TIE: Final = 1.10  # two runs of one graph in two processes lie this far apart
 
@@ -157,7 +158,11 @@ def notes_of(winner: Candidate, timed: LatencyReport) -> tuple[str, ...]:
 
 
 def mend(shop: Workshop, built: Sequence[Candidate], limit: float, say: Say) -> Candidate:
-    """Give the layers that hurt most back to float in the candidate that flips least."""
+    """Give the layers that hurt most back to float in the candidate that flips least.
+
+    Where that would leave hardly anything in INT8 the candidate ships as it is, and the
+    report says what it costs.
+    """
     closest = min((one for one in built if one.graph is not None), key=distance)
     if shop.flips is None or closest.flips is None or closest.flips <= limit:
         return closest
@@ -172,7 +177,9 @@ def mend(shop: Workshop, built: Sequence[Candidate], limit: float, say: Say) -> 
     )
     if not kept.layers:
         return closest
-    return shop.build(f"{closest.name}, {len(kept.layers)} in float", closest.make, kept.layers)
+    mended = shop.build(f"{closest.name}, {len(kept.layers)} in float", closest.make, kept.layers)
+    covered = mended.covered
+    return mended if covered is not None and covered.int8_share >= LEAST_MENDED else closest
 
 
 def distance(one: Candidate) -> float:
