@@ -177,7 +177,7 @@ def test_what_was_not_measured_is_no_check() -> None:
     ("row", "bits", "kinds", "quick", "whole"),
     [
         (dynamic_int8, "int8", {"dynamic"}, {"lstm", "mlp"}, set(MODELS)),
-        (static_int8, "int8", {"static"}, {"tcn", "deeplob"}, set(MODELS)),
+        (static_int8, "int8", {"static"}, {"tcn", "lstm"}, set(MODELS)),
         (int4_weights, "int4", None, {"transformer"}, {"transformer", "mlp"}),
         (half_precision, "fp16", None, {"mlp"}, set(MODELS)),
     ],

@@ -32,7 +32,7 @@ def dynamic_int8(quick: bool) -> CheckResult:
 def static_int8(quick: bool) -> CheckResult:
     """The same with ranges calibrated on earlier bars, which convolutions need."""
     settings = Settings(bits="int8", kinds=frozenset(("static",)))
-    return check(("tcn", "deeplob") if quick else MODELS, settings, int8_bounds)
+    return check(("tcn", "lstm") if quick else MODELS, settings, int8_bounds)
 
 
 def int4_weights(quick: bool) -> CheckResult:

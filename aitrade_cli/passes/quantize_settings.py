@@ -44,9 +44,14 @@ class Settings:
 
     @property
     def flips_allowed(self) -> float:
-        """Share of bars on which a candidate may decide otherwise while it is chosen."""
-        asked = self.budget.max_flips
-        return FLIPS_WITHOUT_BUDGET if asked is None else asked
+        """Share of bars on which a candidate may decide otherwise while it is chosen.
+
+        Without a budget INT8 has to decide alike; fewer or more bits than that were asked
+        for by name, and what they cost is reported.
+        """
+        if self.budget.max_flips is not None:
+            return self.budget.max_flips
+        return FLIPS_WITHOUT_BUDGET if self.bits == "int8" else 1.0
 
     def as_history(self) -> dict[str, object]:
         """What the artefact's history keeps."""
