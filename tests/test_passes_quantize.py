@@ -1,5 +1,7 @@
 """From one artefact to a smaller one, its verdict inside; latencies are planted."""
 
+# long because one run of the pass is looked at from every side
+
 from __future__ import annotations
 
 from collections.abc import Callable
