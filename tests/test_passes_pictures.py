@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from aitrade_cli.market.backtest import Costs, backtest
-from aitrade_cli.passes.pictures import Equity, equity_of, figure_of
+from aitrade_cli.passes.equity import Equity, equity_of
+from aitrade_cli.passes.pictures import figure_of
 from aitrade_cli.passes.quantize_report import CandidateLine, QuantizeReport
 from aitrade_cli.report.plot import Bars, Curve
 from tests.fidelity_cases import SAMPLE, judged

@@ -15,30 +15,22 @@ import numpy as np
 from aitrade_cli.errors import BadInput
 from aitrade_cli.fidelity.cases import input_shape
 from aitrade_cli.fidelity.coverage import Coverage
-from aitrade_cli.fidelity.gain import Gain
-from aitrade_cli.fidelity.judge import judge
 from aitrade_cli.fidelity.outputs import Remembered
-from aitrade_cli.fidelity.report import EquivalenceReport, summary
-from aitrade_cli.inference.latency import LatencyReport
-from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights, dump
+from aitrade_cli.model.artefact import Artefact, OnnxGraph
 from aitrade_cli.model.export import export_onnx
-from aitrade_cli.model.onnx_coverage import parameters
-from aitrade_cli.model.onnx_graph import parse
-from aitrade_cli.model.provenance import record
 from aitrade_cli.model.quantization.prepare import prepare
 from aitrade_cli.model.runtimes import start
 from aitrade_cli.passes.candidates import Candidate, Workshop, build_all
 from aitrade_cli.passes.choice import Choice, choose
+from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.flips import Flips
-from aitrade_cli.passes.pictures import Equity, equity_of
 from aitrade_cli.passes.quantize_report import QuantizeReport
 from aitrade_cli.passes.quantize_settings import Settings
 from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
-from aitrade_cli.passes.timing import time_pair
+from aitrade_cli.passes.ship import FEW, Change, float32_bytes, ship
 from aitrade_cli.units import share_text
 
 Say = Callable[[str], None]
-FEW: Final = 64  # windows to time with and to compare rewritten graphs on
 LITTLE: Final = 0.02  # biases and scales stay float in every technique
 
 
@@ -94,7 +86,7 @@ def quantize_artefact(
         raise NothingQuantized(source.name, built)
     choice = choose(bench.shop, built, settings, say)
     say("judging the one that ships")
-    return ship(bench, choice, settings, output, say)
+    return ship_graph(bench, choice, settings, output, say)
 
 
 def set_up(source: Artefact, settings: Settings) -> Bench:
@@ -127,55 +119,43 @@ def graph_of(artefact: Artefact) -> OnnxGraph:
     return artefact.network
 
 
-def ship(bench: Bench, choice: Choice, settings: Settings, output: str, say: Say) -> Quantized:
+def ship_graph(
+    bench: Bench, choice: Choice, settings: Settings, output: str, say: Say
+) -> Quantized:
     """Measure and judge the chosen graph, and put the verdict inside the artefact."""
     winner, graph = choice.winner, choice.graph
     card = replace(bench.exported.card, sample=bench.source.card.sample)
-    made = Artefact(card, graph, name=output)
-    running = Remembered(start(made))
-    timed = time_pair(bench.source, made, bench.shop.windows, seed=settings.seed, say=say)
-    size = float32_bytes(bench)
-    report = judge(
-        bench.running,
-        running,
-        card=bench.source.card,
-        sample=bench.evidence.sample,
+    size = float32_bytes(bench.source, graph_of(bench.exported))
+    change = Change(
+        source=bench.source,
+        made=Artefact(card, graph, name=output),
+        command="quantize",
+        settings=settings.as_history(),
+        measurements={"candidate": winner.name, "in_float": list(winner.kept)},
+        evidence=bench.evidence,
+        coverage=coverage_of(winner),
+        size_bytes=(size, len(graph.proto_bytes)),
+        size_note="float32 tensors of the source, ONNX without its card",
         budget=settings.budget,
         costs=settings.costs,
         seed=settings.seed,
-        coverage=coverage_of(winner),
-        gain=gain_of(timed, size, len(graph.proto_bytes)),
-        before_name=bench.source.name,
-        after_name=output,
+        source_running=bench.running,
     )
-    data = dump(record(made, bench.source, "quantize", settings.as_history(), told(report, winner)))
-    sample, costs = bench.evidence.sample, settings.costs
-    equities = (
-        equity_of(bench.source.name, bench.running, bench.source.card, sample, costs),
-        equity_of(output, running, card, sample, costs),
-    )
-    shown = QuantizeReport(
+    shipped = ship(change, bench.shop.windows, say)
+    report = QuantizeReport(
         source=bench.source.name,
         output=output,
         bits=settings.bits,
         float32_bytes=size,
         onnx_bytes=len(graph.proto_bytes),
-        file_bytes=len(data),
+        file_bytes=len(shipped.data),
         candidates=choice.lines,
         flips_allowed=settings.flips_allowed,
         chosen_on_windows=0 if bench.shop.flips is None else len(bench.shop.flips.windows),
-        equivalence=report,
+        equivalence=shipped.equivalence,
         notes=notes_of(bench, choice),
     )
-    return Quantized(data, shown, tuple(one for one in equities if one is not None))
-
-
-def float32_bytes(bench: Bench) -> int:
-    """Bytes that the source's parameters take in float32: what every size is compared with."""
-    network = bench.source.network
-    if isinstance(network, TorchWeights):
-        return 4 * sum(tensor.numel() for tensor in network.state_dict.values())
-    return 4 * parameters(parse(graph_of(bench.exported).proto_bytes))
+    return Quantized(shipped.data, report, shipped.equities)
 
 
 def coverage_of(winner: Candidate) -> Coverage | None:
@@ -189,28 +169,6 @@ def coverage_of(winner: Candidate) -> Coverage | None:
         macs_changed=covered.macs_int8,
         kept=winner.kept,
     )
-
-
-def gain_of(timed: LatencyReport, size_before: int, size_after: int) -> Gain:
-    before, after, speed = timed.latency("before"), timed.latency("after"), timed.speed("after")
-    return Gain(
-        size_bytes_before=size_before,
-        size_bytes_after=size_after,
-        latency_us_before=before.latency_us_p50,
-        latency_us_after=after.latency_us_p50,
-        speedup_low=speed.interval.low,
-        speedup_high=speed.interval.high,
-        noise_band=timed.band() - 1.0,
-        conditions=(
-            f"size: float32 tensors of the source, ONNX without its card; latency: "
-            f"{before.runtime} against {after.runtime}, batch 1, 1 thread, "
-            f"{min(before.runs, after.runs):,} runs or more, one process each"
-        ),
-    )
-
-
-def told(report: EquivalenceReport, winner: Candidate) -> dict[str, object]:
-    return {"candidate": winner.name, "in_float": list(winner.kept), **summary(report)}
 
 
 def notes_of(bench: Bench, choice: Choice) -> tuple[str, ...]:
