@@ -105,8 +105,8 @@ def test_a_runtime_that_is_not_here_is_said() -> None:
 
 
 def test_an_unknown_runtime_is_named() -> None:
-    with pytest.raises(NoSuchRuntime, match="`tensorrt`"):
-        names([torch_model("a.pt")], ("eager", "tensorrt"))
+    with pytest.raises(NoSuchRuntime, match="`caffe`"):
+        names([torch_model("a.pt")], ("eager", "caffe"))
 
 
 def test_a_graph_that_is_asked_to_run_in_torch_is_said() -> None:

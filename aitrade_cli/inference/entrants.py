@@ -9,10 +9,19 @@ from typing import Final
 from aitrade_cli.errors import AitradeError, Usage
 from aitrade_cli.inference.rounds import Say
 from aitrade_cli.inference.variants import NotRun, Variant
-from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, TorchWeights, dump
-from aitrade_cli.model.runtimes.start import RUNTIMES, NoSuchRuntime, why_not
+from aitrade_cli.model.artefact import (
+    Artefact,
+    Exported,
+    NativePackage,
+    OnnxGraph,
+    TorchWeights,
+    dump,
+)
+from aitrade_cli.model.runtimes.start import ON_DEMAND, RUNTIMES, NoSuchRuntime, why_not
+from aitrade_cli.model.runtimes.wish import way_of
 
-TORCH_RUNTIMES: Final = frozenset(("eager", "compile"))
+AUTO: Final = "auto"  # as the artefact's card wishes
+TORCH_RUNTIMES: Final = frozenset(("eager", "compile", "aoti", "xla"))
 COMPILATIONS_UNASKED: Final = 2  # each takes 10 to 90 seconds; more must be asked for
 WORKER_BYTES: Final = {True: 350_000_000, False: 150_000_000}  # with torch inside, and without
 MEMORY_SHARE: Final = 0.6  # of what is free; with more the host would swap while measuring
@@ -53,8 +62,9 @@ def enter(models: Sequence[Artefact], runtimes: Sequence[str], *, cells: int, sa
 
     Args:
         models: loaded artefacts.
-        runtimes: names; empty takes all that are here, ``compile`` only where it would
-            compile at most ``COMPILATIONS_UNASKED`` times.
+        runtimes: names, or ``auto`` for each model's own wish; empty takes all that are
+            here, ``compile`` only where it would compile at most ``COMPILATIONS_UNASKED``
+            times.
         cells: batch sizes times thread counts.
         say: told of each export.
 
@@ -62,10 +72,12 @@ def enter(models: Sequence[Artefact], runtimes: Sequence[str], *, cells: int, sa
         NoSuchRuntime: a name is none of ours.
         Usage: none of the runtimes runs any of the models.
     """
-    unknown = next((name for name in runtimes if name not in RUNTIMES), None)
+    known = (AUTO, *RUNTIMES, *ON_DEMAND)
+    unknown = next((name for name in runtimes if name not in known), None)
     if unknown is not None:
         raise NoSuchRuntime(unknown)
     wanted, notes = choose(models, runtimes, cells)
+    notes = (*notes, *unfulfilled(models))
     entrants: list[Entrant] = []
     not_run: list[NotRun] = []
     family = 0
@@ -83,6 +95,7 @@ def enter(models: Sequence[Artefact], runtimes: Sequence[str], *, cells: int, sa
                 runtime,
                 arch=foreign,
                 network_bytes=network_bytes(data),
+                trust_native=data.sha256 if data.native_trusted else None,
             )
             entrants.append(Entrant(name, family, variant))
     if not entrants:
@@ -115,6 +128,12 @@ def choose(
     return tuple(name for name in RUNTIMES if name in here), tuple(notes)
 
 
+def unfulfilled(models: Sequence[Artefact]) -> tuple[str, ...]:
+    """What of the models' own wishes this host cannot give."""
+    ways = [(name, way_of(model)) for name, model in zip(names_of(models), models, strict=True)]
+    return tuple(f"{name} {way.note}" for name, way in ways if way.note)
+
+
 def names_of(models: Sequence[Artefact]) -> list[str]:
     """What reports call the models: their file names, numbered where two are the same."""
     names = ["stdin" if model.name == "-" else model.name for model in models]
@@ -128,6 +147,11 @@ def files_for(
     artefact: Artefact, name: str, runtimes: Sequence[str], say: Say
 ) -> list[tuple[str, Artefact | str]]:
     """For each runtime the artefact it opens, or the reason why it cannot."""
+    if isinstance(artefact.network, NativePackage):
+        return [("aoti", artefact)]
+    if AUTO in runtimes:
+        own = way_of(artefact).runtime
+        runtimes = tuple(dict.fromkeys(own if one == AUTO else one for one in runtimes))
     if isinstance(artefact.network, OnnxGraph):
         graph_runtimes = [one for one in runtimes if one not in TORCH_RUNTIMES]
         if not graph_runtimes:
@@ -163,6 +187,8 @@ def network_bytes(artefact: Artefact) -> int:
         return sum(tensor.nbytes for tensor in network.state_dict.values())
     if isinstance(network, OnnxGraph):
         return len(network.proto_bytes)
+    if isinstance(network, NativePackage):
+        return len(network.package_bytes)
     return len(network.pt2_bytes if isinstance(network, Exported) else network.archive_bytes)
 
 

@@ -53,6 +53,7 @@ def open_variant(request: Mapping[str, Any]) -> OpenedVariant:
         name=path.name,
         arch=request["arch"],
         trust_pickle=request["trust_pickle"],
+        trust_native=request.get("trust_native"),
         folder=path.parent,
     )
     windows, inputs = windows_for(artefact.card, request)

@@ -121,6 +121,7 @@ class Race:
             "threads": variant.threads,
             "arch": variant.arch,
             "trust_pickle": variant.trust_pickle,
+            "trust_native": variant.trust_native,
             **settings,
         }
 

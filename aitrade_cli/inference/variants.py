@@ -14,10 +14,11 @@ class Variant:
     Attributes:
         name: how reports call it; unique within a measurement.
         artefact: the file, or its bytes.
-        runtime: ``eager``, ``compile``, ``onnxruntime``, ``openvino`` or ``auto``.
+        runtime: one of `model.runtimes`, or ``auto`` for what the artefact's card says.
         threads: of the runtime's own pool, >= 1.
         arch: ``package.module:factory``, where the artefact needs the user's code.
         trust_pickle: sha256 of a pickled file that the user chose to run.
+        trust_native: sha256 of a native package that the user vouched for.
         network_bytes: of the weights or the graph alone, without the card and its bars.
     """
 
@@ -27,6 +28,7 @@ class Variant:
     threads: int = 1
     arch: str | None = None
     trust_pickle: str | None = None
+    trust_native: str | None = None
     network_bytes: int | None = None
 
     @property

@@ -66,7 +66,17 @@ class Script:
     archive_bytes: bytes
 
 
-Network = TorchWeights | OnnxGraph | Exported | Script
+@dataclass(frozen=True, slots=True)
+class NativePackage:
+    """A `.pt2` that holds a library compiled for one processor, without our card.
+
+    As data it is harmless. Only `runtimes.aoti` opens it, after it knows who built it.
+    """
+
+    package_bytes: bytes
+
+
+Network = TorchWeights | OnnxGraph | Exported | Script | NativePackage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +90,8 @@ class Artefact:
         name: the file's name, or ``-``.
         arch_given: the user named the architecture on the command line, so that a factory
             of their own may be imported. A file can never set it.
+        native_trusted: the user vouched for the native library inside, or this process
+            built it. A file can never set it.
     """
 
     card: Card
@@ -87,6 +99,7 @@ class Artefact:
     sha256: str | None = None
     name: str = "-"
     arch_given: bool = False
+    native_trusted: bool = False
 
 
 def dump(artefact: Artefact) -> bytes:
@@ -106,6 +119,8 @@ def dump(artefact: Artefact) -> bytes:
         return with_metadata(network.proto_bytes, METADATA_KEY, text)
     if isinstance(network, Exported):
         return with_extra(network.pt2_bytes, text)
+    if isinstance(network, NativePackage):
+        return with_extra(network.package_bytes, text)
     return with_extra(network.archive_bytes, text)
 
 

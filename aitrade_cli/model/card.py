@@ -130,6 +130,24 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class RunsOn:
+    """How the artefact wants to be run; where that is not possible it runs in another way.
+
+    Attributes:
+        runtime: one of `model.runtimes.RUNTIMES`.
+        threads: of the runtime's pool, >= 1.
+        precision: what the runtime multiplies in: ``float32`` or ``bfloat16``.
+        instructions: of the processor that machine code inside was built for; empty for
+            everything else.
+    """
+
+    runtime: str
+    threads: int = 1
+    precision: str = "float32"
+    instructions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """Everything an artefact carries beside its weights. Absent parts are `None`."""
 
@@ -141,6 +159,7 @@ class Card:
     sample: Sample | None = None
     history: tuple[Step, ...] = ()
     trained_until_ns: int | None = None  # timestamp of the last bar that training saw
+    runs_on: RunsOn | None = None
 
     def with_step(self, step: Step) -> Card:
         """The same card with one more line of history."""

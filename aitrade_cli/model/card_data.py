@@ -10,7 +10,16 @@ import numpy as np
 import zstandard
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.model.card import Arch, Card, Decision, Preprocessing, Sample, Step, TensorSpec
+from aitrade_cli.model.card import (
+    Arch,
+    Card,
+    Decision,
+    Preprocessing,
+    RunsOn,
+    Sample,
+    Step,
+    TensorSpec,
+)
 from aitrade_cli.model.series import Series
 
 T = TypeVar("T")
@@ -18,6 +27,8 @@ ZSTD_LEVEL: Final = 12
 ROWS_MAX: Final = 50_000_000
 FEATURES_MAX: Final = 100_000
 SAMPLE_BYTES_MAX: Final = 1 << 31
+PRECISIONS: Final = ("float32", "bfloat16")
+THREADS_MAX: Final = 1024
 
 
 class BadCard(BadInput):
@@ -31,7 +42,11 @@ def card_to_dict(card: Card) -> dict[str, Any]:
 
     The sample's arrays are zstd-compressed bytes.
     """
+    # Absent where nothing was chosen, so that a file written before there was a choice keeps its
+    # bytes.
+    chosen = {} if card.runs_on is None else {"runs_on": runs_on_to_dict(card.runs_on)}
     return {
+        **chosen,
         "arch": None if card.arch is None else asdict(card.arch),
         "inputs": [spec_to_dict(spec) for spec in card.inputs],
         "outputs": [spec_to_dict(spec) for spec in card.outputs],
@@ -58,6 +73,7 @@ def card_from_dict(data: Mapping[str, Any]) -> Card:
         sample=optional(data, "sample", sample_from_dict),
         history=tuple(step_from_dict(step) for step in want(data, "history", list)),
         trained_until_ns=optional_int(data, "trained_until_ns"),
+        runs_on=optional(data, "runs_on", runs_on_from_dict),
     )
 
 
@@ -138,6 +154,25 @@ def decision_kind(word: str) -> Literal["argmax", "threshold"]:
     if word == "argmax" or word == "threshold":  # noqa: PLR1714 -- narrows the type
         return word
     raise BadCard(f"the decision rule `{word}` is unknown; there are `argmax` and `threshold`")
+
+
+def runs_on_to_dict(wish: RunsOn) -> dict[str, Any]:
+    return {**asdict(wish), "instructions": list(wish.instructions)}
+
+
+def runs_on_from_dict(data: Mapping[str, Any]) -> RunsOn:
+    runtime, threads = want(data, "runtime", str), want(data, "threads", int)
+    precision = want(data, "precision", str)
+    if not runtime.isidentifier():
+        raise BadCard(f"`runtime` is {runtime!r:.40}, wanted a name")
+    if not 1 <= threads <= THREADS_MAX:
+        raise BadCard(f"`threads` is {threads}, wanted 1 to {THREADS_MAX}")
+    if precision not in PRECISIONS:
+        raise BadCard(f"`precision` is {precision!r:.40}, wanted {' or '.join(PRECISIONS)}")
+    instructions = want(data, "instructions", list) if "instructions" in data else []
+    if not all(isinstance(one, str) for one in instructions):
+        raise BadCard("`instructions` holds something that is not a name")
+    return RunsOn(runtime, threads, precision, tuple(instructions))
 
 
 def step_from_dict(data: Any) -> Step:  # noqa: ANN401

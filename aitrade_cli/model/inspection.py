@@ -10,8 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, Script, TorchWeights
-from aitrade_cli.model.card import Card, Sample, Step, TensorSpec
+from aitrade_cli.model.artefact import (
+    Artefact,
+    Exported,
+    NativePackage,
+    OnnxGraph,
+    Script,
+    TorchWeights,
+)
+from aitrade_cli.model.card import Card, RunsOn, Sample, Step, TensorSpec
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, view
 from aitrade_cli.units import bytes_text, count_text
 
@@ -21,6 +28,7 @@ KINDS = {
     OnnxGraph: "ONNX graph (.onnx)",
     Exported: "exported program (.pt2)",
     Script: "TorchScript archive",
+    NativePackage: "compiled ahead of time (.pt2 with a native library)",
 }
 
 
@@ -81,6 +89,7 @@ class Inspection:
     decision: DecisionLine | None
     sample: SampleLine | None
     trained_until: str | None
+    runs_on: RunsOn | None
     tensors: tuple[TensorLine, ...]
     history: tuple[Step, ...]
 
@@ -110,6 +119,7 @@ def inspect_artefact(artefact: Artefact, data: bytes) -> Inspection:
         decision=decision_line(card),
         sample=sample_line(card),
         trained_until=None if card.trained_until_ns is None else day(card.trained_until_ns),
+        runs_on=card.runs_on,
         tensors=tensors,
         history=card.history,
     )
@@ -230,6 +240,8 @@ def contract_rows(report: Inspection) -> list[tuple[str, str]]:
         rows.append(("Sample", sample_text(report.sample)))
     if report.trained_until:
         rows.append(("Trained until", report.trained_until))
+    if report.runs_on:
+        rows.append(("Runs on", runs_on_text(report.runs_on)))
     missing = {
         "preprocessing": report.preprocessing,
         "decision rule": report.decision,
@@ -239,6 +251,11 @@ def contract_rows(report: Inspection) -> list[tuple[str, str]]:
     if absent:
         rows.append(("Not recorded", ", ".join(absent)))
     return rows
+
+
+def runs_on_text(wish: RunsOn) -> str:
+    threads = f"{wish.threads} thread{'s' * (wish.threads > 1)}"
+    return f"{wish.runtime}, {threads}, {wish.precision}"
 
 
 def spec_text(spec: TensorSpec) -> str:

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from aitrade_cli.errors import BadInput, Refused
 from aitrade_cli.model import factory
 from aitrade_cli.model.architectures import create
-from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, Script, TorchWeights
+from aitrade_cli.model.artefact import (
+    Artefact,
+    Exported,
+    NativePackage,
+    OnnxGraph,
+    Script,
+    TorchWeights,
+)
 from aitrade_cli.model.card import Arch
 
 SHOWN = 4
@@ -47,6 +54,20 @@ class NotTorch(BadInput):
     default_hint = "pass the `.pt` it was exported from; `aitrade inspect FILE` shows the history"
 
 
+class NativeProgram(BadInput):
+    """A package that was compiled ahead of time has no weights left to change."""
+
+    def __init__(self, artefact: Artefact) -> None:
+        steps = [step for step in artefact.card.history if step.parent_sha256]
+        parent = steps[-1] if steps else None
+        name = "" if parent is None else str(parent.settings.get("source", ""))
+        sha = "" if parent is None else f" (sha256 {parent.parent_sha256})"
+        super().__init__(
+            f"`{artefact.name}` is machine code; it has no weights to change",
+            hint=f"use its parent: `{name or 'the model it was compiled from'}`{sha}",
+        )
+
+
 def build(artefact: Artefact) -> nn.Module:
     """The network in eval mode with the artefact's weights, on the CPU.
 
@@ -54,6 +75,7 @@ def build(artefact: Artefact) -> nn.Module:
 
     Raises:
         NotTorch: the artefact is an ONNX graph.
+        NativeProgram: it was compiled ahead of time.
         NoArchitecture: the card names none.
         ForeignFactory: the card names a factory that no `--arch` vouched for.
         WeightsDoNotFit: names or shapes of the tensors differ; the first few are named.
@@ -61,6 +83,8 @@ def build(artefact: Artefact) -> nn.Module:
     network = artefact.network
     if isinstance(network, OnnxGraph):
         raise NotTorch(f"`{artefact.name}` is an ONNX graph, which torch cannot run")
+    if isinstance(network, NativePackage):
+        raise NativeProgram(artefact)
     if isinstance(network, Exported):
         from aitrade_cli.model.loading.pt2 import open_program  # loading imports this module
 

@@ -124,7 +124,8 @@ def ship_graph(
 ) -> Quantized:
     """Measure and judge the chosen graph, and put the verdict inside the artefact."""
     winner, graph = choice.winner, choice.graph
-    card = replace(bench.exported.card, sample=bench.source.card.sample)
+    # Candidates were raced in ONNX Runtime, whatever the source was best in.
+    card = replace(bench.exported.card, sample=bench.source.card.sample, runs_on=None)
     size = float32_bytes(bench.source, graph_of(bench.exported))
     change = Change(
         source=bench.source,

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float32
 
+from aitrade_cli.files import sha256
 from aitrade_cli.inference.latency import FULL, QUICK, LatencyReport, measure
 from aitrade_cli.inference.variants import Variant
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, dump
+from aitrade_cli.model.runtimes.wish import way_of
 
 Say = Callable[[str], None]
 
@@ -41,7 +43,15 @@ def time_pair(
 
 
 def variant_of(name: str, artefact: Artefact) -> Variant:
-    """How an artefact is run as it is: torch in eager, ONNX in ONNX Runtime."""
+    """How an artefact is run as it is: as its card wishes, else in eager or ONNX Runtime."""
     known = artefact.card.arch
     named = known.name if known is not None and artefact.arch_given else None
-    return Variant(name, dump(replace(artefact, name=name)), "auto", arch=named)
+    data = dump(replace(artefact, name=name))
+    return Variant(
+        name,
+        data,
+        "auto",
+        threads=way_of(artefact).threads,
+        arch=named,
+        trust_native=sha256(data) if artefact.native_trusted else None,
+    )

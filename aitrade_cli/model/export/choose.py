@@ -175,7 +175,7 @@ def finish(
     declare(proto, ("batch", "time" if free_time else job.window, job.features))
     data = serialize(proto)
     inputs, outputs = specs(proto)
-    card = replace(artefact.card, inputs=inputs, outputs=outputs)
+    card = replace(artefact.card, inputs=inputs, outputs=outputs, runs_on=None)
     report = ExportReport(
         artefact.name,
         trial.exporter,

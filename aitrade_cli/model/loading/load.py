@@ -11,10 +11,18 @@ from typing import Any
 
 from aitrade_cli import files
 from aitrade_cli.errors import BadInput
-from aitrade_cli.model.artefact import EXTRA_MEMBER, Artefact, Exported, Script, TorchWeights
+from aitrade_cli.model.artefact import (
+    EXTRA_MEMBER,
+    Artefact,
+    Exported,
+    NativePackage,
+    Script,
+    TorchWeights,
+)
 from aitrade_cli.model.card import Arch, Card, Step
 from aitrade_cli.model.loading.limits import Limits, TooLarge, limits_from_environment
 from aitrade_cli.model.loading.members import Members, read_members
+from aitrade_cli.model.loading.native_package import is_native_package, read_package
 from aitrade_cli.model.loading.own import (
     bytes_of_tensor,
     card_of,
@@ -60,6 +68,7 @@ def load(
     name: str = "-",
     arch: str | None = None,
     trust_pickle: str | None = None,
+    trust_native: str | None = None,
     folder: Path | None = None,
 ) -> Artefact:
     """Read a model of any kind we know, running nothing that the file brings.
@@ -70,6 +79,8 @@ def load(
         arch: a built-in name or ``package.module:factory``, which is imported; its config
             may follow as JSON: ``lstm{"features": 20}``.
         trust_pickle: sha256 of a pickled module that may run its code; kept in the history.
+        trust_native: sha256 of a compiled package whose native library may run; another
+            file than that stays as untrusted as it is.
         folder: where the file lies, for ONNX external data; `None` for stdin.
 
     Raises:
@@ -84,7 +95,9 @@ def load(
     if trust_pickle is not None:
         check_trust(trust_pickle, data)
     artefact = READERS[kind](request)
-    artefact = replace(artefact, sha256=files.sha256(data), name=name)
+    sha256 = files.sha256(data)
+    trusted = trust_native is not None and trust_native.lower() == sha256
+    artefact = replace(artefact, sha256=sha256, name=name, native_trusted=trusted)
     return artefact if arch is None else with_arch(artefact, arch)
 
 
@@ -171,6 +184,11 @@ def from_weights(weights: dict[str, Any], request: Request) -> Artefact:
 
 
 def from_exported(request: Request, members: Members) -> Artefact:
+    if is_native_package(members):
+        card = own_card(members, request.limits)
+        package = read_package(members, card)
+        assert card is not None  # `read_package` refuses one without
+        return Artefact(card, NativePackage(package))
     # Imports torch.export, a second of work that no other file needs.
     from aitrade_cli.model.loading.pt2 import read_card, vet_program
 

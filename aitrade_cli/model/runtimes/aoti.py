@@ -1,0 +1,88 @@
+"""A package that was compiled ahead of time. Its library is machine code: trust comes first."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from aitrade_cli.errors import Missing
+from aitrade_cli.model.artefact import Artefact, NativePackage
+from aitrade_cli.model.compilation.instructions import lacking
+from aitrade_cli.model.compilation.ledger import is_recorded
+from aitrade_cli.model.loading.sniff import NativeCode
+from aitrade_cli.model.runtimes.eager import TorchModule, pool_of
+from aitrade_cli.model.runtimes.interface import CannotRun, first_line
+
+
+class UntrustedLibrary(NativeCode):
+    """Nobody here compiled this library, and nobody vouched for it."""
+
+    def __init__(self, name: str, sha256: str | None) -> None:
+        known = sha256 or "its sha256"
+        super().__init__(
+            f"`{name}` holds a native library that was not compiled on this host",
+            hint=f"compile its parent here: `aitrade compile MODEL --backend aoti`; or, if you "
+            f"know who built it: `aitrade bench {name} --trust-native {known}`",
+        )
+
+
+class OtherProcessor(NativeCode):
+    """The library would stop this processor with an illegal instruction."""
+
+    default_hint = "compile its parent on this host: `aitrade compile MODEL --backend aoti`"
+
+    def __init__(self, name: str, missing: tuple[str, ...]) -> None:
+        shown = ", ".join(missing[:6])
+        super().__init__(f"`{name}` was compiled for a processor with {shown}, which this lacks")
+
+
+class OtherTorch(Missing):
+    """The library was linked against another torch."""
+
+    def __init__(self, name: str, wanted: str) -> None:
+        super().__init__(
+            f"`{name}` was compiled with torch `{wanted}`, here is `{torch.__version__}`",
+            hint="compile its parent again: `aitrade compile MODEL --backend aoti`",
+        )
+
+
+class PackageRuntime(TorchModule):
+    """A loaded package. Made by `start_package` only, which asks who built it."""
+
+    name = "aoti"
+
+
+def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
+    """Check who built a package and for what, then load its library.
+
+    The library is written to a folder of this user's own only after the checks.
+
+    Raises:
+        UntrustedLibrary: the file's sha256 is not among those that this host recorded, and
+            the user did not name it.
+        OtherProcessor: it was built for instructions that this processor lacks.
+        OtherTorch: it was built with another version of torch.
+        CannotRun: torch refuses the package.
+    """
+    network, wish = artefact.card, artefact.card.runs_on
+    if not isinstance(artefact.network, NativePackage) or wish is None:
+        raise TypeError(f"{artefact.name} is no compiled package")
+    known = artefact.sha256 is not None and is_recorded(artefact.sha256)
+    if not (artefact.native_trusted or known):
+        raise UntrustedLibrary(artefact.name, artefact.sha256)
+    if missing := lacking(wish.instructions):
+        raise OtherProcessor(artefact.name, missing)
+    built_with = next((s.versions.get("torch") for s in reversed(network.history)), None)
+    if built_with is not None and built_with != torch.__version__:
+        raise OtherTorch(artefact.name, built_with)
+    with tempfile.TemporaryDirectory(prefix="aitrade-") as folder, pool_of(threads):
+        path = Path(folder) / "model.pt2"
+        path.write_bytes(artefact.network.package_bytes)
+        try:
+            # It unpacks the library into a private folder of its own, and removes it at the end.
+            call = torch._inductor.aoti_load_package(str(path))
+        except Exception as error:  # torch's loader raises whatever it met
+            raise CannotRun(f"torch refuses the package: {first_line(error)}") from error
+    return PackageRuntime(call, threads)
