@@ -1,0 +1,84 @@
+"""Which rows a sampler knows of, which have come since and which have gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from aitrade_cli.replay.interfaces import Indices, LiveRows
+
+
+class LiveSlots:
+    """The rows taken up so far, by index and by slot of the ring.
+
+    Args:
+        rows: the store.
+    """
+
+    def __init__(self, rows: LiveRows) -> None:
+        self._rows = rows
+        self.capacity = rows.capacity
+        self.first = rows.first  # of the rows taken up
+        self.total = rows.first
+        self._told = rows.total  # one past the newest row we heard of
+
+    def added(self, first: int, count: int) -> None:
+        self._told = max(self._told, first + count)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing came or went since the last `settle`."""
+        return self.total == self._told and self.first == self._rows.first
+
+    def gone(self) -> Iterator[tuple[int, int]]:
+        """Slots, as start and count, that hold a row no more and were not used again."""
+        first = max(self.first, self._told - self.capacity)
+        yield from self._pieces(first, min(self._rows.first, self.total))
+
+    def came(self) -> Iterator[tuple[int, int, Bool[np.ndarray, " n"]]]:
+        """Slots of new rows, as start and count, and which of the rows can be drawn."""
+        first = max(self.total, self._rows.first, self._told - self.capacity)
+        at = first
+        for slot, count in self._pieces(first, self._told):
+            yield slot, count, self._rows.sampleable(np.arange(at, at + count, dtype=np.int64))
+            at += count
+
+    def settle(self) -> None:
+        self.first, self.total = self._rows.first, self._told
+
+    def restore(self, first: int, total: int) -> None:
+        """Say which rows were taken up before; what is not among them is still to come."""
+        self.first, self.total = first, total
+        self._told = max(self._rows.total, total)
+
+    def kept(self) -> Indices:
+        """Every row taken up that is still there."""
+        return np.arange(max(self.first, self._rows.first), self.total, dtype=np.int64)
+
+    def usable(self) -> Indices:
+        """Those of them that can be drawn."""
+        kept = self.kept()
+        return kept[self._rows.sampleable(kept)]
+
+    def column(self, name: str, indices: Indices) -> np.ndarray:
+        return self._rows.column(name, indices)
+
+    def live(self, indices: Indices) -> Bool[np.ndarray, " n"]:
+        return (indices >= self.first) & (indices < self.total)
+
+    def slots_of(self, indices: Indices) -> Int64[np.ndarray, " n"]:
+        return indices % self.capacity
+
+    def indices_of(self, slots: Int64[np.ndarray, " n"]) -> Indices:
+        """The rows that lie in those slots now."""
+        newest = self.total - 1
+        return newest - (newest - slots) % self.capacity
+
+    def _pieces(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        while first < end:
+            slot = first % self.capacity
+            count = min(end - first, self.capacity - slot)
+            yield slot, count
+            first += count
