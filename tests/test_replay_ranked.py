@@ -91,7 +91,8 @@ def test_only_live_rows_that_can_be_drawn_are(share: float) -> None:
 def test_between_sorts_weights_are_those_of_the_places_that_were_drawn() -> None:
     sampler = RankBased(1.0, Annealing(1.0, 1.0), resort_share=1.0)
     bound(sampler, 8, 8)
-    sampler.update(np.arange(8), np.arange(8.0) + 1)
+    for _ in range(2):  # more changes than rows, so the next draw sorts
+        sampler.update(np.arange(8), np.arange(8.0) + 1)
     sampler.draw(np.random.default_rng(0), 1)
     sorts = sampler.sorts
     sampler.update(ids(0), np.array([100.0]))  # last, and last it stays for now
