@@ -13,6 +13,7 @@ from torch import nn
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.card import Arch, Card, Decision, Preprocessing, TensorSpec
+from aitrade_cli.model.surgery import RECORD, replay
 
 T = TypeVar("T")
 
@@ -74,20 +75,21 @@ def find(name: str) -> tuple[ModuleType, Callable[..., Any]]:
 
 
 def call(arch: Arch) -> nn.Module:
-    """Build the user's network with the config as keywords.
+    """Build the user's network with the config as keywords, and cut out what a file records.
 
     Raises:
+        BadSurgery: the record does not fit the network.
         NoFactory: it cannot be imported.
         FactoryFailed: it raises, or returns something else than a torch module.
     """
     _, factory = find(arch.name)
     try:
-        module = factory(**arch.config)
+        module = factory(**{key: arch.config[key] for key in arch.config if key != RECORD})
     except (Exception, SystemExit) as error:  # the user's function may raise anything
         raise FactoryFailed(f"`{arch.name}` fails: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise FactoryFailed(f"`{arch.name}` gives a {type(module).__name__}, wanted a torch module")
-    return module
+    return replay(module, arch.config[RECORD]) if RECORD in arch.config else module
 
 
 def card_of(arch: Arch) -> Card:
