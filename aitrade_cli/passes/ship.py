@@ -50,6 +50,7 @@ class Change:
         costs: of trading.
         seed: of noise, order of timing and bootstrap.
         source_running: the source, where it was started already.
+        batches: windows in one call, each timed; the gain gate takes the first.
     """
 
     source: Artefact
@@ -66,6 +67,7 @@ class Change:
     costs: Costs = field(default_factory=Costs)
     seed: int = 0
     source_running: Remembered | None = None
+    batches: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def ship(
     card, sample = source.card, change.evidence.sample
     before = change.source_running or Remembered(start(source))
     after = Remembered(start(made))
-    timed = time_pair(source, made, windows, seed=change.seed, say=say)
+    timed = time_pair(source, made, windows, batches=change.batches, seed=change.seed, say=say)
     report = judge(
         before,
         after,
@@ -119,7 +121,9 @@ def ship(
 
 def gain_of(timed: LatencyReport, change: Change) -> Gain:
     """Size and latency of both sides, and how they were taken."""
-    before, after, speed = timed.latency("before"), timed.latency("after"), timed.speed("after")
+    batch = change.batches[0]
+    before, after = timed.latency("before", batch), timed.latency("after", batch)
+    speed = timed.speed("after", batch=batch)
     return Gain(
         size_bytes_before=change.size_bytes[0],
         size_bytes_after=change.size_bytes[1],
@@ -127,11 +131,11 @@ def gain_of(timed: LatencyReport, change: Change) -> Gain:
         latency_us_after=after.latency_us_p50,
         speedup_low=speed.interval.low,
         speedup_high=speed.interval.high,
-        noise_band=timed.band() - 1.0,
+        noise_band=timed.band(batch) - 1.0,
         asked_by_name=change.asked_by_name,
         conditions=(
             f"size: {change.size_note}; latency: "
-            f"{before.runtime} against {after.runtime}, batch 1, 1 thread, "
+            f"{before.runtime} against {after.runtime}, batch {batch}, {after.threads} thread, "
             f"{min(before.runs, after.runs):,} runs or more, one process each"
         ),
     )

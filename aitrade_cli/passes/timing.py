@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,12 +34,39 @@ def time_pair(
     after: Artefact,
     windows: Float32[np.ndarray, "n time feature"],
     *,
+    batches: Sequence[int] = (1,),
     seed: int,
     say: Say,
 ) -> LatencyReport:
     """The figure that is reported: source and winner, with a control of the source."""
     variants = [variant_of("before", before), variant_of("after", after)]
-    return measure(variants, windows=windows, effort=FULL, control=True, seed=seed, say=say)
+    return measure(
+        variants,
+        batches=batches,
+        windows=windows,
+        effort=FULL,
+        control=True,
+        seed=seed,
+        say=say,
+    )
+
+
+def race_artefacts(
+    artefacts: Mapping[str, Artefact],
+    windows: Float32[np.ndarray, "n time feature"],
+    *,
+    batches: Sequence[int],
+    seed: int,
+    say: Say,
+) -> LatencyReport:
+    """Time artefacts against each other, each as its card wishes; the first counts as 1.
+
+    With a control of the first, so that what is slower by noise alone is told apart.
+    """
+    variants = [variant_of(name, artefact) for name, artefact in artefacts.items()]
+    return measure(
+        variants, batches=batches, windows=windows, effort=QUICK, control=True, seed=seed, say=say
+    )
 
 
 def variant_of(name: str, artefact: Artefact) -> Variant:

@@ -1,0 +1,1 @@
+"""Compilers: each turns an artefact into one that runs the same numbers another way."""

@@ -33,6 +33,9 @@ def read_package(members: Members, card: Card | None) -> bytes:
     """
     if card is None or card.runs_on is None or card.runs_on.runtime != "aoti":
         raise NativeCode("the package holds a native library, and no card of ours")
+    shape = card.inputs[0].shape if card.inputs else ()
+    if len(shape) != 3 or not isinstance(shape[2], int):
+        raise NativeCode("the package does not say which windows its native library takes")
     strange = [name for name in members if name != EXTRA_MEMBER and not PART.fullmatch(name)]
     if strange:
         raise NativeCode(f"`{strange[0][:80]}` does not belong in a compiled package")

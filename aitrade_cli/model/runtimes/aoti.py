@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float32
+from torch import Tensor
 
 from aitrade_cli.errors import Missing
 from aitrade_cli.model.artefact import Artefact, NativePackage
@@ -49,9 +54,38 @@ class OtherTorch(Missing):
 
 
 class PackageRuntime(TorchModule):
-    """A loaded package. Made by `start_package` only, which asks who built it."""
+    """A loaded package. Made by `start_package` only, which asks who built it.
+
+    Args:
+        call: the library's entry.
+        shape: of the windows that it was compiled for; a name stands for a free axis.
+        threads: of torch's pool during a call.
+    """
 
     name = "aoti"
+
+    def __init__(
+        self, call: Callable[[Tensor], Any], shape: tuple[int | str, ...], threads: int
+    ) -> None:
+        super().__init__(call, threads)
+        self._shape = shape
+
+    def run(self, window: Float32[np.ndarray, "batch time feature"]) -> np.ndarray:
+        """The first output for a batch of windows.
+
+        Raises:
+            CannotRun: another shape than the package was compiled for. Its code does not
+                look, and would read past the end.
+        """
+        fits = len(window) and all(
+            isinstance(wanted, str) or wanted == size
+            for wanted, size in zip(self._shape, window.shape, strict=True)
+        )
+        if not fits:
+            raise CannotRun(
+                f"compiled for windows `{list(self._shape)}`, not `{list(window.shape)}`"
+            )
+        return super().run(window)
 
 
 def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
@@ -66,15 +100,16 @@ def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
         OtherTorch: it was built with another version of torch.
         CannotRun: torch refuses the package.
     """
-    network, wish = artefact.card, artefact.card.runs_on
-    if not isinstance(artefact.network, NativePackage) or wish is None:
+    card, wish = artefact.card, artefact.card.runs_on
+    shape = card.inputs[0].shape if card.inputs else ()
+    if not isinstance(artefact.network, NativePackage) or wish is None or len(shape) != 3:
         raise TypeError(f"{artefact.name} is no compiled package")
     known = artefact.sha256 is not None and is_recorded(artefact.sha256)
     if not (artefact.native_trusted or known):
         raise UntrustedLibrary(artefact.name, artefact.sha256)
     if missing := lacking(wish.instructions):
         raise OtherProcessor(artefact.name, missing)
-    built_with = next((s.versions.get("torch") for s in reversed(network.history)), None)
+    built_with = next((s.versions.get("torch") for s in reversed(card.history)), None)
     if built_with is not None and built_with != torch.__version__:
         raise OtherTorch(artefact.name, built_with)
     with tempfile.TemporaryDirectory(prefix="aitrade-") as folder, pool_of(threads):
@@ -85,4 +120,4 @@ def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
             call = torch._inductor.aoti_load_package(str(path))
         except Exception as error:  # torch's loader raises whatever it met
             raise CannotRun(f"torch refuses the package: {first_line(error)}") from error
-    return PackageRuntime(call, threads)
+    return PackageRuntime(call, shape, threads)

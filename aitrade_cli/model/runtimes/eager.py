@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import sys
 import warnings
@@ -19,6 +20,7 @@ from aitrade_cli.model.network import build
 from aitrade_cli.model.runtimes.interface import CannotRun, first_line
 
 COMPILERS = ("g++", "clang++", "c++")
+RECOMPILES_MAX = 8
 
 
 class TorchModule:
@@ -69,11 +71,41 @@ class TorchRuntime(TorchModule):
 
 
 def compile_module(module: nn.Module) -> Callable[[Tensor], Any]:
-    """The module through Inductor; nothing is compiled before the first call."""
+    """The module through Inductor; nothing is compiled before the first call.
+
+    One graph serves every batch above 1, so a stream of odd batches compiles twice; after
+    ``RECOMPILES_MAX`` graphs for other reasons the rest runs in eager.
+    """
     with warnings.catch_warnings():
         # Inductor imports a part of torch that is written in TorchScript, which is deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.compile(module)
+        import torch._dynamo  # a second of imports that eager does without
+
+        if takes_limit():
+            # The overloads that torch declares lag behind its own signature.
+            limited: Any = torch.compile
+            compiled = limited(module, recompile_limit=RECOMPILES_MAX)
+        else:  # an older torch: its own limit for the whole process, 8 as well
+            compiled = torch.compile(module)
+
+    def call(window: Tensor) -> Any:  # noqa: ANN401 -- whatever the module returns
+        if len(window) > 1:
+            torch._dynamo.maybe_mark_dynamic(window, 0)
+        return compiled(window)
+
+    return call
+
+
+def takes_limit() -> bool:
+    """Torch lets one module have a limit of its own, not only the whole process."""
+    return "recompile_limit" in inspect.signature(torch.compile).parameters
+
+
+def graphs_compiled() -> int:
+    """How many graphs this process has compiled so far."""
+    import torch._dynamo.utils  # here already where anything was compiled
+
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 @contextmanager
