@@ -8,7 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt8
+
+from aitrade_cli.replay.interfaces import Value
+from aitrade_cli.replay.nested import nest
 
 Array: TypeAlias = np.ndarray | torch.Tensor
 
@@ -40,3 +43,23 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def nested(self, name: str) -> Value:
+        """A dict or tuple observation as the environment gave it: ``batch.nested("obs")``."""
+        return nest(self.fields, name)
+
+
+def new_block(rows: int, record_bytes: int, device: str | None) -> UInt8[np.ndarray, "n record"]:
+    """Room for gathered records; page-locked where they go on to a CUDA device."""
+    if device is not None and device.startswith("cuda"):
+        return torch.empty((rows, record_bytes), dtype=torch.uint8, pin_memory=True).numpy()
+    return np.empty((rows, record_bytes), np.uint8)
+
+
+def as_tensors(fields: dict[str, np.ndarray], device: str) -> dict[str, Array]:
+    """The same memory as tensors; on another device a copy that does not wait."""
+    made: dict[str, Array] = {}
+    for name, array in fields.items():
+        tensor = torch.from_numpy(array)
+        made[name] = tensor if device == "cpu" else tensor.to(device, non_blocking=True)
+    return made

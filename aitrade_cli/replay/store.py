@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
+from jaxtyping import Bool
 
-from aitrade_cli.replay.batch import Batch
+from aitrade_cli.errors import BadInput, Refused, Usage
+from aitrade_cli.replay.adding import Adder
+from aitrade_cli.replay.batch import Batch, as_tensors, new_block
+from aitrade_cli.replay.batching import add_sequence, add_step, final_states, incoming
+from aitrade_cli.replay.disk import Disk, open_disk
+from aitrade_cli.replay.gathering import Block, Slots, Wish, follow, from_spans, lay_out, needed
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
+from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.schema import Schema
+from aitrade_cli.replay.uniform import Uniform
+from aitrade_cli.replay.windows import Pad, windows
+
+COLUMN_NAMES: Final = frozenset(("episode", "step", "env"))
+ROUNDS: Final = 200  # of drawing again what could not be used
+
+
+class NothingToSample(BadInput):
+    """No row of the store can be drawn as asked."""
+
+    default_hint = "add transitions first, or ask for a shorter window"
+
+
+class OnlyReading(Refused):
+    """The store was opened for reading and something was to be added."""
+
+    default_hint = "open it with `mode='a'`"
+
+    def __init__(self) -> None:
+        super().__init__("the store is open for reading only")
 
 
 class ReplayStore:
@@ -18,13 +47,19 @@ class ReplayStore:
 
     Args:
         place: a schema for a store in memory, or the folder of one on disk.
-        capacity: rows that are kept; the oldest go first. Only for a new store.
+        capacity: rows that are kept; the oldest go first. Needed for a new store. The last
+            state of each episode takes a row too, unless the schema has ``next_obs``.
         schema: of a new store on disk.
-        memory: bytes that may be used for rows; what does not fit is read from disk.
+        memory: bytes that records may take; what does not fit is read from disk.
         sampler: how batches are drawn; uniformly without it.
-        codec: how blocks are packed on disk, by name; ``raw`` without it.
+        codec: how blocks are packed on disk; not at all without it.
         mode: ``a`` to add, ``r`` to read beside a writer.
         seed: of the draws.
+        power_safe: sync every commit to the disk, so that it survives a loss of power too.
+
+    Raises:
+        Usage: a new store without schema or capacity.
+        AitradeError: the folder is another program's, damaged or in use.
     """
 
     def __init__(
@@ -38,37 +73,121 @@ class ReplayStore:
         codec: Codec | None = None,
         mode: Literal["a", "r"] = "a",
         seed: int = 0,
-    ) -> None: ...
+        power_safe: bool = False,
+    ) -> None:
+        self.disk: Disk | None = None
+        if isinstance(place, Schema):
+            if capacity is None or capacity < 1:
+                raise Usage(f"a store in memory needs a capacity of at least 1, got `{capacity}`")
+            self.ring = Ring(place, capacity)
+        else:
+            self.disk = open_disk(
+                Path(place), schema, capacity, memory, codec, mode, power_safe=power_safe
+            )
+            self.ring = self.disk.ring
+        self.mode = mode
+        self.schema = self.ring.schema
+        self.capacity = self.ring.capacity
+        self.rng = np.random.default_rng(seed)
+        self.sampler: Sampler = sampler or Uniform()
+        self.sampler.bind(self)
+        if self.disk is not None:
+            self.disk.restore(self.sampler)
+        self._adder = Adder(self.ring)
+        uniform = isinstance(self.sampler, Uniform)
+        self._added: Callable[[int, int], None] | None = None if uniform else self.sampler.added
 
-    # schema: Schema; capacity, first, total: int (see interfaces.py); sampler: Sampler
-    # records: UInt8[capacity, record] where all rows are in memory, else None
+    @property
+    def first(self) -> int:
+        """The oldest live index."""
+        return self.ring.first
+
+    @property
+    def total(self) -> int:
+        """Rows ever added: one past the newest index."""
+        return self.ring.total
 
     def __len__(self) -> int:
-        """Transitions that can be drawn."""
-        ...
+        """Live transitions; the rows that only hold a last state are not counted."""
+        return self.ring.live - self.ring.unusable
 
     def add(
         self,
         obs: Value,
         act: Value,
-        reward: float,
+        reward: Value,
         next_obs: Value = None,
-        terminated: bool = False,
-        truncated: bool = False,
+        terminated: Value = False,
+        truncated: Value = False,
         *,
         env: int = 0,
         **more: Value,
     ) -> int:
-        """One transition; its index."""
-        ...
+        """Add one transition.
+
+        ``next_obs`` is the true next state, at truncation too, not the one after a reset.
+        It takes no room where the next call brings it as ``obs``. Without it the row can be
+        drawn once the next one is there.
+
+        Returns:
+            Its index.
+
+        Raises:
+            SchemaMismatch: a field does not fit.
+        """
+        if self.mode == "r":
+            raise OnlyReading
+        before = self.ring.total
+        index = self._adder.add(obs, act, reward, next_obs, terminated, truncated, env, more)
+        if self.disk is not None:
+            self.disk.after_add()
+        if self._added is not None:
+            self._added(before, self.ring.total - before)
+        return index
 
     def add_batch(self, *, env: int = 0, **fields: Value) -> None:
-        """Consecutive transitions of one environment: arrays of n rows by field name."""
-        ...
+        """Add consecutive transitions of one environment: arrays of n rows by field name.
+
+        Raises:
+            SchemaMismatch: a field does not fit; nothing was added.
+        """
+        rows = incoming(self.schema, fields)
+        most = max(1, self.ring.resident // 4)
+        for start in range(0, len(rows), most):
+            piece = rows.piece(start, start + most)
+            with self._adding(2 * len(piece) + 1):
+                add_sequence(self.ring, piece, env)
 
     def add_vector(self, *, final_obs: Value = None, **fields: Value) -> None:
-        """One transition of each of n environments: row k belongs to environment k."""
-        ...
+        """Add one transition of each of n environments; row k belongs to environment k.
+
+        Args:
+            final_obs: the true last states of the environments that ended, where ``next_obs``
+                holds those after the reset. Its other rows are not looked at.
+            fields: arrays of n rows by field name.
+
+        Raises:
+            SchemaMismatch: a field does not fit; nothing was added.
+        """
+        rows = incoming(self.schema, fields)
+        if 2 * len(rows) > self.ring.resident:
+            raise Usage(f"{len(rows)} environments need a capacity of twice as many rows")
+        last = None if final_obs is None else final_states(self.schema, final_obs, len(rows))
+        with self._adding(2 * len(rows)):
+            add_step(self.ring, rows, last)
+
+    @contextmanager
+    def _adding(self, most: int) -> Iterator[None]:
+        if self.mode == "r":
+            raise OnlyReading
+        before = self.ring.total
+        if self.disk is not None:
+            self.disk.make_room(most)
+        yield
+        if self.disk is not None:
+            self.disk.after_add()
+        if self._added is not None:
+            self._added(before, self.ring.total - before)
 
     def sample(
         self,
@@ -77,33 +196,143 @@ class ReplayStore:
         n_step: int = 1,
         discount: float = 0.99,
         window: int = 0,
-        pad: Literal["repeat", "zeros", "skip"] = "repeat",
+        pad: Pad = "repeat",
         device: str | None = None,
     ) -> Batch:
-        """Draw a batch: NumPy views, or torch tensors where ``device`` is given."""
-        ...
+        """Draw a batch.
 
-    def rows(self, indices: Indices, *, n_step: int = 1, discount: float = 0.99) -> Batch:
-        """The same for rows that somebody else chose."""
-        ...
+        Args:
+            batch: rows to draw.
+            n_step: rewards to sum, fewer where the episode or the store ends before.
+            discount: of one step.
+            window: states that ``obs`` and ``next_obs`` hold, oldest first; 0 for the
+                single state.
+            pad: what stands before an episode's first state: it again, zeros, or ``skip``
+                such rows.
+            device: None for NumPy, else torch tensors there.
 
-    def sampleable(self, indices: Indices) -> np.ndarray: ...
+        Raises:
+            NothingToSample: no row can be drawn.
+        """
+        wish = Wish(n_step, discount, window, pad)
+        indices, weights = self._draw(batch, wish)
+        return self._build(indices, weights, wish, device)
 
-    def column(self, name: str, indices: Indices) -> np.ndarray: ...
+    def rows(
+        self,
+        indices: Indices,
+        *,
+        n_step: int = 1,
+        discount: float = 0.99,
+        window: int = 0,
+        pad: Pad = "repeat",
+        device: str | None = None,
+    ) -> Batch:
+        """The same for rows that somebody else chose.
 
-    def update_priorities(self, indices: Indices, priorities: np.ndarray) -> None: ...
+        Raises:
+            NothingToSample: one of them is stale or cannot be drawn.
+        """
+        wish = Wish(n_step, discount, window, pad)
+        usable = self.sampleable(indices)
+        usable[usable] = self._usable(indices[usable], wish)
+        if not usable.all():
+            raise NothingToSample(f"row {indices[~usable][0]} cannot be drawn")
+        return self._build(indices, None, wish, device)
+
+    def sampleable(self, indices: Indices) -> Bool[np.ndarray, " n"]:
+        """False for stale rows and for those that are not, or not yet, whole transitions."""
+        live = (indices >= self.first) & (indices < self.total)
+        return live & (self.ring.following[indices % self.capacity] >= 0)
+
+    def column(self, name: str, indices: Indices) -> np.ndarray:
+        """One field of some live rows, copied: shape ``[n, *field.shape]``."""
+        if name in COLUMN_NAMES:
+            return self.ring.columns[name][indices % self.capacity]
+        block = new_block(len(indices), self.schema.record_bytes, None)
+        self._fetch(indices % self.capacity, block)
+        return block.view(self.schema.record)[:, 0][name]
+
+    def update_priorities(self, indices: Indices, priorities: np.ndarray) -> None:
+        """New priorities for rows that were drawn; what has gone meanwhile is ignored."""
+        self.sampler.update(indices, priorities)
 
     def commit(self) -> int:
-        """Rows that survive a kill from now on."""
-        ...
+        """Write what was added; afterwards it survives a kill.
 
-    def close(self) -> None: ...
+        Returns:
+            Rows that are safe now.
+        """
+        before = self.total
+        safe = before if self.disk is None else self.disk.commit()
+        if self._added is not None and self.total > before:
+            self._added(before, self.total - before)
+        return safe
 
-    def __enter__(self) -> ReplayStore: ...
+    def refresh(self) -> int:
+        """Take up what a writer committed since; rows known now. Only for ``mode='r'``."""
+        before = self.total
+        known = before if self.disk is None else self.disk.refresh()
+        if self._added is not None and known > before:
+            self._added(before, known - before)
+        return known
+
+    def close(self) -> None:
+        """Commit, keep the priorities, and let go of the folder."""
+        if self.disk is not None:
+            self.disk.close(self.sampler)
+
+    def __enter__(self) -> ReplayStore:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
+
+    def _draw(self, batch: int, wish: Wish) -> tuple[Indices, np.ndarray | None]:
+        if not len(self):
+            raise NothingToSample("the store holds no transition")
+        indices, weights = self.sampler.draw(self.rng, batch)
+        for _ in range(ROUNDS):
+            usable = self._usable(indices, wish)
+            if usable.all():
+                return indices, weights
+            wrong = np.flatnonzero(~usable)
+            again, weight = self.sampler.draw(self.rng, len(wrong))
+            indices[wrong] = again
+            if weights is not None and weight is not None:
+                weights[wrong] = weight
+        raise NothingToSample("hardly any row can be drawn as asked")
+
+    def _usable(self, indices: Indices, wish: Wish) -> Bool[np.ndarray, " n"]:
+        """Whether live rows can be drawn as asked."""
+        slots = indices % self.capacity
+        usable = self.ring.following[slots] >= 0
+        if wish.window > 1:
+            usable &= windows(self.ring, slots, wish.window, wish.pad).whole
+        return usable
+
+    def _build(
+        self, indices: Indices, weights: np.ndarray | None, wish: Wish, device: str | None
+    ) -> Batch:
+        slots = indices % self.capacity
+        steps = follow(self.ring, slots, wish)
+        block = from_spans(self.ring, slots, steps, wish)
+        if block is None:
+            wanted = needed(self.ring, slots, steps, wish)
+            block = new_block(len(wanted), self.schema.record_bytes, device)
+            self._fetch(wanted, block)
+        fields = lay_out(self.ring, block, steps, wish, len(indices))
+        if device is None:
+            return Batch({**fields}, indices, weights)
+        return Batch(as_tensors(fields, device), indices, weights)
+
+    def _fetch(self, slots: Slots, out: Block) -> None:
+        if self.disk is not None and self.disk.partly:
+            self.disk.fetch(slots, out)
+        else:
+            self.ring.records.take(slots, axis=0, out=out, mode="clip")
