@@ -134,6 +134,22 @@ def test_the_last_state_of_an_episode_is_not_drawn() -> None:
     assert set(drawn.tolist()) == {0, 1, 2, 3, 5, 6, 7, 8}
 
 
+def test_a_row_without_a_next_state_comes_once_it_has_one() -> None:
+    sampler = Proportional()
+    rows = FakeRows(40_000)
+    sampler.bind(rows)
+    rows.unusable = {4}
+    rows.add(sampler, 5)
+    rng = np.random.default_rng(0)
+    assert set(sampler.draw(rng, 100)[0].tolist()) == {0, 1, 2, 3}
+    rows.unusable = {5}
+    rows.add(sampler, 1)
+    assert set(sampler.draw(rng, 100)[0].tolist()) == {0, 1, 2, 3, 4}
+    rows.add(sampler, 20_000)
+    rows.unusable = set()
+    assert sampler.probabilities(ids(5)).tolist() == [0.0]  # nobody waits that long
+
+
 def test_zero_is_never_drawn_again_without_epsilon_and_rarely_with() -> None:
     rng = np.random.default_rng(0)
     without, with_epsilon = Proportional(1.0, epsilon=0.0), Proportional(1.0, epsilon=0.1)

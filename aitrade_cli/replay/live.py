@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from aitrade_cli.replay.interfaces import Indices, LiveRows
 
+WAITED_FOR: Final = 8192  # newest rows among which one may still become a whole transition
+
 
 class LiveSlots:
     """The rows taken up so far, by index and by slot of the ring.
+
+    A row whose next state is not known yet waits; it comes once the store can draw it.
 
     Args:
         rows: the store.
@@ -23,6 +28,7 @@ class LiveSlots:
         self.first = rows.first  # of the rows taken up
         self.total = rows.first
         self._told = rows.total  # one past the newest row we heard of
+        self._waiting = np.zeros(0, dtype=np.int64)
 
     def added(self, first: int, count: int) -> None:
         self._told = max(self._told, first + count)
@@ -42,8 +48,20 @@ class LiveSlots:
         first = max(self.total, self._rows.first, self._told - self.capacity)
         at = first
         for slot, count in self._pieces(first, self._told):
-            yield slot, count, self._rows.sampleable(np.arange(at, at + count, dtype=np.int64))
+            indices = np.arange(at, at + count, dtype=np.int64)
+            usable = self._rows.sampleable(indices)
+            if not usable.all():
+                self._waiting = np.concatenate((self._waiting, indices[~usable]))
+            yield slot, count, usable
             at += count
+
+    def became_whole(self) -> Indices:
+        """Rows that could not be drawn when they came, and can now. Told once."""
+        oldest = max(self._rows.first, self._told - WAITED_FOR)
+        waiting = self._waiting[self._waiting >= oldest]
+        usable = self._rows.sampleable(waiting)
+        self._waiting = waiting[~usable]
+        return waiting[usable]
 
     def settle(self) -> None:
         self.first, self.total = self._rows.first, self._told

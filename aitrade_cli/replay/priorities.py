@@ -132,6 +132,8 @@ class Proportional:
         fresh = self.largest**self.alpha
         for first, count, usable in live.came():
             self._tree.fill(first, count, np.where(usable, np.float32(fresh), np.float32(0.0)))
+        whole = live.became_whole()
+        self._tree.assign(live.slots_of(whole), np.full(len(whole), fresh))
         live.settle()
 
     @property
