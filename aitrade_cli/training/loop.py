@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,9 +11,9 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aitrade_cli.errors import BadInput
 from aitrade_cli.model.architectures import create
 from aitrade_cli.model.card import Arch
+from aitrade_cli.training.run import NO_HOOKS, Epoch, Fit, Hooks, Recipe, State, pursue
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +27,23 @@ class Examples:
         return len(self.classes)
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Settings of one training run; the defaults suit some thousand windows on a CPU."""
+@dataclass
+class Labels:
+    """Cross-entropy with the classes."""
 
-    epochs: int = 20
-    batch: int = 64
-    learning_rate: float = 1e-3  # the highest; it rises, then falls along a cosine to zero
-    warmup_share: float = 0.1  # of all steps
-    weight_decay: float = 1e-2
-    clip_norm: float = 1.0
-    patience: int = 5  # epochs without a better validation loss before stopping
-    seed: int = 0
+    training: Examples
+    validation: Examples
+    helper: nn.Module = field(default_factory=nn.Identity)
 
+    def __len__(self) -> int:
+        return min(len(self.training), len(self.training) * len(self.validation))
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """How one pass over the training windows went."""
+    def loss(self, network: nn.Module, rows: Int64[np.ndarray, " n"]) -> Tensor:
+        logits = network(tensor_of(self.training.windows[rows]))
+        return functional.cross_entropy(logits, torch.from_numpy(self.training.classes[rows]))
 
-    number: int  # from 1
-    training_loss: float  # mean cross-entropy while learning, nats
-    validation_loss: float  # after the pass, nats
-    best: bool  # no earlier pass had a lower validation loss
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """All passes of one training run; the network holds the weights of the best."""
-
-    epochs: tuple[Epoch, ...]
-
-    @property
-    def best(self) -> Epoch:
-        return [epoch for epoch in self.epochs if epoch.best][-1]
+    def validation_loss(self, network: nn.Module) -> float:
+        return cross_entropy(logits_of(network, self.validation.windows), self.validation.classes)
 
 
 def fresh(arch: Arch, seed: int) -> nn.Module:
@@ -78,7 +61,7 @@ def logits_of(
     network.eval()
     with torch.inference_mode():
         parts = [
-            network(_tensor(windows[start : start + batch])).numpy()
+            network(tensor_of(windows[start : start + batch])).numpy()
             for start in range(0, len(windows), batch)
         ]
     network.train(training)
@@ -98,10 +81,11 @@ def fit(
     validation: Examples,
     recipe: Recipe,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    *,
+    hooks: Hooks = NO_HOOKS,
+    state: State | None = None,
 ) -> Fit:
-    """Train with AdamW and keep the weights of the epoch with the lowest validation loss.
-
-    Same network, examples, recipe and thread count give the same weights, bit by bit.
+    """Train a classifier on labels: `pursue` with cross-entropy.
 
     Args:
         network: trained in place; left in evaluation mode with the best weights.
@@ -110,80 +94,15 @@ def fit(
             it chose the weights.
         recipe: settings.
         on_epoch: told about each pass as it ends.
+        hooks: others that take part.
+        state: of an earlier run that was cut off; it goes on from there.
 
     Raises:
         BadInput: no examples, or a loss that is not finite.
-
-    Source:
-        Loshchilov and Hutter 2019. https://arxiv.org/abs/1711.05101
     """
-    if not len(training) or not len(validation) or recipe.epochs < 1:
-        raise BadInput("nothing to train on: examples and epochs must both be at least one")
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    steps = recipe.epochs * math.ceil(len(training) / recipe.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_cosine(steps, recipe))
-    order = torch.Generator().manual_seed(recipe.seed)
-    epochs: list[Epoch] = []
-    weights = _copy(network)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)  # for dropout, where a network has it
-        for number in range(1, recipe.epochs + 1):
-            training_loss = _one_pass(network, training, recipe, optimizer, schedule, order)
-            loss = cross_entropy(logits_of(network, validation.windows), validation.classes)
-            if not math.isfinite(loss):
-                raise BadInput(f"the validation loss of epoch {number} is not finite")
-            best = all(loss < earlier.validation_loss for earlier in epochs)
-            epochs.append(Epoch(number, training_loss, loss, best))
-            on_epoch(epochs[-1])
-            if best:
-                weights = _copy(network)
-            if number - Fit(tuple(epochs)).best.number >= recipe.patience:
-                break
-    network.load_state_dict(weights)
-    network.eval()
-    return Fit(tuple(epochs))
+    return pursue(network, Labels(training, validation), recipe, on_epoch, hooks=hooks, state=state)
 
 
-def _one_pass(
-    network: nn.Module,
-    training: Examples,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-    order: torch.Generator,
-) -> float:
-    network.train()
-    total = 0.0
-    for rows in torch.randperm(len(training), generator=order).split(recipe.batch):
-        picked = rows.numpy()
-        logits = network(_tensor(training.windows[picked]))
-        loss = functional.cross_entropy(logits, torch.from_numpy(training.classes[picked]))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-        optimizer.step()
-        schedule.step()
-        total += loss.item() * len(picked)
-    return total / len(training)
-
-
-def _warm_cosine(steps: int, recipe: Recipe) -> Callable[[int], float]:
-    warm = max(1, round(steps * recipe.warmup_share))
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-    return factor
-
-
-def _tensor(windows: Float32[np.ndarray, "n time feature"]) -> Tensor:
-    # A run of overlapping windows is one strided view; torch wants memory of its own.
+def tensor_of(windows: Float32[np.ndarray, "n time feature"]) -> Tensor:
+    """Windows as torch wants them: a run of overlapping windows is one strided view."""
     return torch.from_numpy(np.ascontiguousarray(windows, dtype=np.float32))
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
