@@ -70,6 +70,8 @@ class LiveSlots:
         """Say which rows were taken up before; what is not among them is still to come."""
         self.first, self.total = first, total
         self._told = max(self._rows.total, total)
+        newest = self.kept()[-WAITED_FOR:]
+        self._waiting = newest[~self._rows.sampleable(newest)]
 
     def kept(self) -> Indices:
         """Every row taken up that is still there."""

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.replay.importance import Annealing, importance_weights
+from aitrade_cli.replay.importance import Annealing, of_ratios
 from aitrade_cli.replay.interfaces import Indices, LiveRows, State
 from aitrade_cli.replay.live import LiveSlots
-from aitrade_cli.replay.tree import SumTree, refuse_unusable
+from aitrade_cli.replay.tree import SumTree
 
 
 class Proportional:
@@ -68,29 +68,24 @@ class Proportional:
             BadInput: there is no row of a positive priority.
         """
         self._take_up()
-        slots, chances = self._tree.draw(rng, count)
-        weights = importance_weights(chances, self.annealing.at(self.draws))
+        rows, ratios = self._tree.draw_rows(rng, count, self._bound.total - 1)
+        weights = of_ratios(ratios, self.annealing.at(self.draws))
         self.draws += 1
-        return self._bound.indices_of(slots), weights
+        return rows, weights
 
     def update(self, indices: Indices, priorities: np.ndarray) -> None:
         """New priorities, for example ``abs(td_error)``; of a row named twice the last holds.
 
         Raises:
-            UnusableWeight: one is negative, infinite or no number; nothing was changed.
+            UnusableWeight: one is negative, too large or no number; nothing was changed.
         """
         self._take_up()
+        live = self._bound
         given = np.asarray(priorities, dtype=np.float64).reshape(len(indices))
-        refuse_unusable(given)
-        here = self._bound.live(indices)
-        if not here.all():
-            self.stale += len(indices) - int(here.sum())
-            indices, given = indices[here], given[here]
-        if not len(indices):
-            return
-        raised = given + self.epsilon
-        self._tree.assign(self._bound.slots_of(indices), raised**self.alpha)
-        self.largest = max(self.largest, float(raised.max()))
+        rule = (self.alpha, self.epsilon)
+        gone, largest = self._tree.update_rows(indices, given, rule, (live.first, live.total))
+        self.stale += gone
+        self.largest = max(self.largest, largest)
 
     def probabilities(self, indices: Indices) -> Float64[np.ndarray, " n"]:
         """How likely each row is with every single draw; 0 for stale ones."""

@@ -9,20 +9,23 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.replay.tree_kernels import (
     FAN_OUT,
     descend,
+    draw_rows,
     draw_strata,
     first_unusable,
     sum_above,
     sum_groups,
     total_of,
+    update_rows,
 )
 
 MOST: Final = float(np.finfo(np.float32).max)
+LARGE_PAGE: Final = 1 << 21
 LEAST: Final = float(np.finfo(np.float32).tiny)  # smaller positive weights would lose digits
 
 
@@ -33,6 +36,15 @@ class UnusableWeight(BadInput):
 
     def __init__(self, value: float, position: int) -> None:
         super().__init__(f"`{value:g}` at position {position} cannot be drawn in proportion to")
+
+
+class NothingWeighs(BadInput):
+    """No slot has a weight above 0."""
+
+    default_hint = "give a row a priority above 0, or the sampler an epsilon"
+
+    def __init__(self) -> None:
+        super().__init__("nothing can be drawn: every row has the priority `0`")
 
 
 class SumTree:
@@ -47,8 +59,10 @@ class SumTree:
             raise BadInput(f"a tree needs at least one slot, got `{size}`")
         self.size = size
         counts = level_sizes(size)
-        self._leaves = np.zeros(-(-size // FAN_OUT) * FAN_OUT, dtype=np.float32)
-        self._sums = np.zeros(sum(counts), dtype=np.float64)
+        leaf_bytes = 4 * FAN_OUT * -(-size // FAN_OUT)
+        room = zeros_on_large_pages(leaf_bytes + 8 * sum(counts))
+        self._leaves = room[:leaf_bytes].view(np.float32)
+        self._sums = room[leaf_bytes:].view(np.float64)
         self._starts = np.array([0, *np.cumsum(counts)[:-1]], dtype=np.int64)
 
     @property
@@ -110,7 +124,7 @@ class SumTree:
             targets: in [0, total).
 
         Raises:
-            BadInput: every weight is 0.
+            NothingWeighs: every weight is 0.
         """
         self._refuse_nothing()
         slots = np.empty(len(targets), dtype=np.int64)
@@ -126,18 +140,68 @@ class SumTree:
             Slots, in rising order, and what each weighs.
 
         Raises:
-            BadInput: every weight is 0.
+            NothingWeighs: every weight is 0.
         """
+        noise, slots = rng.random(count), np.empty(count, dtype=np.int64)
         self._refuse_nothing()
-        slots = np.empty(count, dtype=np.int64)
-        values = np.empty(count, dtype=np.float64)
-        noise = rng.random(count)
-        draw_strata(self._leaves, self._sums, self._starts, noise, slots, values)
-        return slots, values
+        draw_strata(self._leaves, self._sums, self._starts, noise, slots)
+        return slots, noise
+
+    def draw_rows(
+        self, rng: np.random.Generator, count: int, newest: int
+    ) -> tuple[Int64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+        """The same where the slots are a ring and row ``newest`` was the last to come.
+
+        Returns:
+            Numbers of rows, and the smallest weight of the batch over each one's own.
+
+        Raises:
+            NothingWeighs: every weight is 0.
+        """
+        noise, rows = rng.random(count), np.empty(count, dtype=np.int64)
+        total = draw_rows(self._leaves, self._sums, self._starts, noise, rows, newest, self.size)
+        if total <= 0.0:
+            raise NothingWeighs
+        return rows, noise
+
+    def update_rows(
+        self,
+        rows: Int64[np.ndarray, " n"],
+        priorities: Float64[np.ndarray, " n"],
+        rule: tuple[float, float],
+        live: tuple[int, int],
+    ) -> tuple[int, float]:
+        """Give rows of a ring new priorities; of a row named twice the last one holds.
+
+        Args:
+            rows: numbers of rows.
+            priorities: not negative.
+            rule: alpha and epsilon: a row weighs (priority + epsilon) to the power of alpha.
+            live: the first row that is there and one past the last; others are left out.
+
+        Returns:
+            How many were left out, and the largest priority, epsilon included.
+
+        Raises:
+            UnusableWeight: a priority is negative or its weight not below 3.4e38; nothing
+                was changed.
+        """
+        bad, gone, largest = update_rows(
+            self._leaves,
+            self._sums,
+            self._starts,
+            rows,
+            priorities,
+            (*rule, LEAST, MOST),
+            (*live, self.size),
+        )
+        if bad >= 0:
+            raise UnusableWeight(float(priorities[bad]), bad)
+        return gone, largest
 
     def _refuse_nothing(self) -> None:
         if self.total <= 0.0:
-            raise BadInput("nothing can be drawn: every row has the priority `0`")
+            raise NothingWeighs
 
 
 def refuse_unusable(weights: Float64[np.ndarray, " n"]) -> None:
@@ -145,6 +209,20 @@ def refuse_unusable(weights: Float64[np.ndarray, " n"]) -> None:
     bad = first_unusable(weights, MOST)
     if bad >= 0:
         raise UnusableWeight(float(weights[bad]), bad)
+
+
+def zeros_on_large_pages(count: int) -> UInt8[np.ndarray, " byte"]:
+    """So many zero bytes, on 2 MiB pages where the system gives them.
+
+    A draw reads a thousand places all over the tree. On small pages looking up where
+    each page lies takes as long as the reading.
+    """
+    if count < LARGE_PAGE // 2:
+        return np.zeros(count, dtype=np.uint8)
+    # NumPy asks for large pages from 4 MiB on; what is not touched takes no memory.
+    room = np.zeros(max(count, 2 * LARGE_PAGE) + LARGE_PAGE, dtype=np.uint8)
+    start = -room.ctypes.data % LARGE_PAGE
+    return room[start : start + count]
 
 
 def level_sizes(size: int) -> list[int]:

@@ -69,17 +69,31 @@ def total_of(sums: np.ndarray, starts: np.ndarray) -> float:
 
 
 @kernel
+def touch(table: np.ndarray, start: int, step: int, places: np.ndarray) -> float:
+    """Read the nodes that are looked at next: all their cache misses run at once."""
+    seen = 0.0
+    half = FAN_OUT // 2
+    for q in range(len(places)):
+        node = start + places[q] // step * FAN_OUT
+        seen += float(table[node]) + float(table[node + half])
+    return seen
+
+
+@kernel
 def descend(
     leaves: np.ndarray, sums: np.ndarray, starts: np.ndarray, rest: np.ndarray, slots: np.ndarray
-) -> None:
+) -> float:
     """For each target find the leaf whose share of the running sum holds it.
 
-    All targets take one level together: their cache misses overlap, and nothing branches.
-    ``rest`` holds the targets, in [0, total), and is used up.
+    All targets take one level together, and nothing branches. ``rest`` holds the targets,
+    in [0, total), and is used up. What is returned only keeps the reads ahead from being
+    left out.
     """
+    seen = 0.0
     for q in range(len(rest)):
         slots[q] = 0
     for level in range(len(starts) - 1, -1, -1):
+        seen += touch(sums, starts[level], 1, slots)
         for q in range(len(rest)):
             node = starts[level] + slots[q] * FAN_OUT
             run, before, child = 0.0, 0.0, 0
@@ -93,6 +107,7 @@ def descend(
                     child -= 1
             slots[q] = slots[q] * FAN_OUT + child
             rest[q] -= before
+    seen += touch(leaves, 0, 1, slots)
     for q in range(len(rest)):
         node = slots[q] * FAN_OUT
         run, child = 0.0, 0
@@ -105,25 +120,89 @@ def descend(
             while child > 0 and leaves[node + child] == 0.0:
                 child -= 1
         slots[q] = node + child
+    return seen
 
 
 @kernel
 def draw_strata(
+    leaves: np.ndarray, sums: np.ndarray, starts: np.ndarray, noise: np.ndarray, slots: np.ndarray
+) -> float:
+    """One leaf from each of n equal shares of the total; ``noise`` says where in its share.
+
+    Returns the total. ``noise`` holds what each of the leaves weighs afterwards.
+    """
+    count = len(noise)
+    total = total_of(sums, starts)
+    for q in range(count):
+        noise[q] = (q + noise[q]) * (total / count)
+    descend(leaves, sums, starts, noise, slots)
+    for q in range(count):
+        noise[q] = np.float64(leaves[slots[q]])
+    return total
+
+
+@kernel
+def draw_rows(
     leaves: np.ndarray,
     sums: np.ndarray,
     starts: np.ndarray,
     noise: np.ndarray,
-    slots: np.ndarray,
-    values: np.ndarray,
-) -> None:
-    """One leaf from each of n equal shares of the total; ``noise`` says where in its share."""
-    count = len(noise)
-    share = total_of(sums, starts) / count
-    for q in range(count):
-        noise[q] = (q + noise[q]) * share
-    descend(leaves, sums, starts, noise, slots)
-    for q in range(count):
-        values[q] = np.float64(leaves[slots[q]])
+    rows: np.ndarray,
+    newest: int,
+    capacity: int,
+) -> float:
+    """`draw_strata` for a ring: numbers of rows instead of slots.
+
+    ``noise`` holds the smallest weight of the batch over each one's own afterwards.
+    """
+    total = draw_strata(leaves, sums, starts, noise, rows)
+    least = np.inf
+    for q in range(len(rows)):
+        least = min(least, noise[q])
+    last = newest % capacity
+    for q in range(len(rows)):
+        noise[q] = least / noise[q]
+        rows[q] += newest - last - (capacity if rows[q] > last else 0)
+    return total
+
+
+@kernel
+def update_rows(
+    leaves: np.ndarray,
+    sums: np.ndarray,
+    starts: np.ndarray,
+    rows: np.ndarray,
+    priorities: np.ndarray,
+    rule: tuple[float, float, float, float],
+    live: tuple[int, int, int],
+) -> tuple[int, int, float]:
+    """Give rows of a ring the weight ``(priority + epsilon) ** alpha``.
+
+    ``rule`` is alpha, epsilon and the least and most that a weight may be, ``live`` the
+    first row, one past the last, and the capacity. Rows that went are left out. Returns the
+    position of the first priority that cannot be used, or -1, with nothing changed where
+    there is one; how many rows had gone; and the largest priority, epsilon included.
+    """
+    alpha, epsilon, least, most = rule
+    first, end, capacity = live
+    count, largest = 0, 0.0
+    slots = np.empty(len(rows), dtype=np.int64)
+    weights = np.empty(len(rows), dtype=np.float32)
+    for q in range(len(rows)):
+        weight = (priorities[q] + epsilon) ** alpha
+        if not (priorities[q] >= 0.0 and weight <= most):
+            return q, 0, 0.0
+        if first <= rows[q] < end:
+            slots[count] = rows[q] % capacity
+            weights[count] = max(weight, least) if weight > 0.0 else 0.0
+            largest = max(largest, priorities[q] + epsilon)
+            count += 1
+    if count:
+        touch(leaves, 0, FAN_OUT, slots[:count])
+        for q in range(count):
+            leaves[slots[q]] = weights[q]
+        sum_above(leaves, sums, starts, slots[:count])
+    return -1, len(rows) - count, largest
 
 
 @kernel
