@@ -13,11 +13,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.training.loop import Examples, Recipe, logits_of, tensor_of
+from aitrade_cli.training.labels import UNKNOWN
+from aitrade_cli.training.lessons import MIXED, Lessons, lessons_from, lessons_of, logits_over
+from aitrade_cli.training.loop import logits_of, tensor_of
 from aitrade_cli.training.material import Material
-from aitrade_cli.training.run import NO_HOOKS, Epoch, Fit, Hooks, State, pursue
+from aitrade_cli.training.run import NO_HOOKS, Epoch, Fit, Hooks, Recipe, State, pursue
 
-LATEST_SHARE = 0.12  # of the training windows, to stop by, where only their logits are given
+__all__ = [
+    "TEACHER_ALONE",
+    "Answers",
+    "Distillation",
+    "Lessons",
+    "lessons_of",
+    "logits_over",
+    "mixed_loss",
+    "recover",
+    "soft_loss",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +80,14 @@ def mixed_loss(
     classes: Int64[Tensor, " batch"],
     distillation: Distillation,
 ) -> Float[Tensor, ""]:
-    """The teacher's share and the labels' share of one loss."""
+    """The teacher's share and the labels' share of one loss; ``UNKNOWN`` classes have none."""
     soft = soft_loss(student, teacher, distillation.temperature)
     if distillation.weight == 1.0:
         return soft
-    hard = functional.cross_entropy(student, classes)
+    known = int((classes != UNKNOWN).sum())
+    told = functional.cross_entropy(student, classes, ignore_index=UNKNOWN, reduction="sum")
+    hard = told / max(1, known)
     return distillation.weight * soft + (1.0 - distillation.weight) * hard
-
-
-@dataclass(frozen=True, slots=True)
-class Lessons:
-    """Windows and what the teacher answers, asked once."""
-
-    training: Examples
-    training_logits: Float32[np.ndarray, "n klass"]
-    validation: Examples
-    validation_logits: Float32[np.ndarray, "m klass"]
 
 
 @dataclass
@@ -95,16 +99,17 @@ class Answers:
     helper: nn.Module = field(default_factory=nn.Identity)
 
     def __len__(self) -> int:
-        return len(self.lessons.training) if len(self.lessons.validation) else 0
+        return len(self.lessons) if len(self.lessons.validation) else 0
 
     def loss(self, network: nn.Module, rows: Int64[np.ndarray, " n"]) -> Tensor:
-        lessons = self.lessons
-        return mixed_loss(
-            network(tensor_of(lessons.training.windows[rows])),
-            torch.from_numpy(lessons.training_logits[rows]),
-            torch.from_numpy(lessons.training.classes[rows]),
-            self.distillation,
-        )
+        said = network(tensor_of(self.lessons.windows_at(rows)))
+        return self.loss_of(said, rows)
+
+    def loss_of(self, said: Float[Tensor, "n klass"], rows: Int64[np.ndarray, " n"]) -> Tensor:
+        """Loss of the student's logits for these training windows."""
+        logits = torch.from_numpy(self.lessons.logits_at(rows))
+        classes = torch.from_numpy(self.lessons.classes_at(rows))
+        return mixed_loss(said, logits, classes, self.distillation)
 
     def validation_loss(self, network: nn.Module) -> float:
         lessons = self.lessons
@@ -116,43 +121,6 @@ class Answers:
         ).item()
 
 
-def logits_over(
-    network: nn.Module, windows: Float32[np.ndarray, "n time feature"], *, batch: int = 256
-) -> Float32[np.ndarray, "n klass"]:
-    """What a teacher answers to every window: `loop.logits_of`, as float32."""
-    return np.asarray(logits_of(network, windows, batch=batch), dtype=np.float32)
-
-
-def lessons_of(teacher: nn.Module, material: Material) -> Lessons:
-    """Ask the teacher once about all training and validation windows."""
-    return Lessons(
-        material.training,
-        logits_over(teacher, material.training.windows),
-        material.validation,
-        logits_over(teacher, material.validation.windows),
-    )
-
-
-def lessons_from(logits: Float32[np.ndarray, "n klass"], material: Material, gap: int) -> Lessons:
-    """Lessons where only the answers to the training windows are known.
-
-    The latest of them decide when to stop, ``gap`` windows apart from those learned from.
-    """
-    if len(logits) != len(material.training):
-        raise BadInput(
-            f"`{len(logits):,}` answers of the teacher for {len(material.training):,} windows"
-        )
-    start = round(len(logits) * (1.0 - LATEST_SHARE))
-    stop = max(1, start - gap)
-    windows, classes = material.training.windows, material.training.classes
-    return Lessons(
-        Examples(windows[:stop], classes[:stop]),
-        logits[:stop],
-        Examples(windows[start:], classes[start:]),
-        logits[start:],
-    )
-
-
 def recover(
     network: nn.Module,
     teacher: nn.Module | Lessons | Float32[np.ndarray, "n klass"],
@@ -162,6 +130,7 @@ def recover(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     *,
     max_windows: int | None = None,
+    mixed: float = MIXED,
     deadline_s: float | None = None,
     hooks: Hooks = NO_HOOKS,
     state: State | None = None,
@@ -180,6 +149,8 @@ def recover(
             what agrees with it most on bars that neither saw.
         on_epoch: told about each pass as it ends.
         max_windows: training windows at the most, evenly spread.
+        mixed: windows made of two others that the teacher is asked about too, for each real
+            one; only where ``teacher`` is a network.
         deadline_s: seconds after which training stops where it is.
         hooks: others that take part.
         state: of an earlier run that was cut off.
@@ -188,24 +159,13 @@ def recover(
         BadInput: nothing to train on, or a loss that is not finite.
     """
     if isinstance(teacher, nn.Module):
-        lessons = lessons_of(teacher, material.thinned(max_windows))
+        lessons = lessons_of(teacher, material.thinned(max_windows), mixed=mixed, seed=recipe.seed)
     elif isinstance(teacher, Lessons):
-        lessons = thinned(teacher, max_windows)
+        lessons = teacher.thinned(max_windows)
     else:
-        gap = material.preprocessing.window - 1
-        lessons = thinned(lessons_from(teacher, material, gap), max_windows)
+        lessons = lessons_from(teacher, material).thinned(max_windows)
     if deadline_s is not None:
         ends, asked = time.monotonic() + deadline_s, hooks.enough
         hooks = replace(hooks, enough=lambda: asked() or time.monotonic() >= ends)
     goal = Answers(lessons, distillation)
     return pursue(network, goal, recipe, on_epoch, hooks=hooks, state=state)
-
-
-def thinned(lessons: Lessons, most: int | None) -> Lessons:
-    """At most ``most`` training windows, evenly spread."""
-    count = len(lessons.training)
-    if most is None or count <= most:
-        return lessons
-    every = -(-count // max(1, most))
-    examples = Examples(lessons.training.windows[::every], lessons.training.classes[::every])
-    return replace(lessons, training=examples, training_logits=lessons.training_logits[::every])

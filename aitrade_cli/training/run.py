@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -232,8 +233,8 @@ class _Run:
             weights=copy_of(self.network),
             helper=copy_of(self.objective.helper),
             best=self.best,
-            optimizer=self.optimizer.state_dict(),
-            schedule=self.schedule.state_dict(),
+            optimizer=deepcopy(self.optimizer.state_dict()),  # its moments change in place
+            schedule=dict(self.schedule.state_dict()),
             order=self.order.get_state(),
             noise=torch.get_rng_state(),
         )
