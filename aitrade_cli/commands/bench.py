@@ -38,7 +38,8 @@ def bench(
         str, option("--threads", "-t", metavar="N,…", help="Threads of the runtime's pool")
     ] = "1",
     runtime: Annotated[
-        str, option("--runtime", metavar="NAME,…", help="eager, compile, onnxruntime, openvino")
+        str,
+        option("--runtime", metavar="NAME,…", help="auto, eager, compile, onnxruntime, openvino"),
     ] = "",
     seconds: Annotated[
         float | None,
@@ -66,6 +67,10 @@ def bench(
     seed: Seed = 0,
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
+    trust_native: Annotated[
+        str | None,
+        option("--trust-native", metavar="SHA256", help="Run the machine code of this `.pt2`"),
+    ] = None,
     as_json: Json = False,
 ) -> None:  # long because Typer takes one parameter an option, and each is handed on once
     """Every variant runs in a process of its own, in rounds of one turn each; a second
@@ -96,7 +101,10 @@ def bench(
     check_equivalence(models, data, equivalence=equivalence)
     effort = None if seconds is None and runs is None else Effort(seconds=seconds or 1.5, runs=runs)
     with progress("bench", as_json=as_json) as say:
-        artefacts = [load_input(one, arch=arch, trust_pickle=trust_pickle) for one in models]
+        artefacts = [
+            load_input(one, arch=arch, trust_pickle=trust_pickle, trust_native=trust_native)
+            for one in models
+        ]
         report = bench_models(
             artefacts,
             batches=batches,

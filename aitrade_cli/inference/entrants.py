@@ -148,6 +148,9 @@ def files_for(
 ) -> list[tuple[str, Artefact | str]]:
     """For each runtime the artefact it opens, or the reason why it cannot."""
     if isinstance(artefact.network, NativePackage):
+        from aitrade_cli.model.runtimes.aoti import check_package  # imports torch
+
+        check_package(artefact)  # a library that nobody vouches for ends the bench, unloaded
         return [("aoti", artefact)]
     if AUTO in runtimes:
         own = way_of(artefact).runtime

@@ -11,18 +11,28 @@ if TYPE_CHECKING:
 
 
 def load_input(
-    source: str, *, arch: str | None = None, trust_pickle: str | None = None
+    source: str,
+    *,
+    arch: str | None = None,
+    trust_pickle: str | None = None,
+    trust_native: str | None = None,
 ) -> Artefact:
     """Read ``source`` (a file, or stdin for ``-``) and load it without running what it holds.
 
     Raises:
         AitradeError: it cannot be read, or the loader refuses it; see `model.loading.load`.
     """
-    return load_incoming(read_input(source), arch=arch, trust_pickle=trust_pickle)
+    return load_incoming(
+        read_input(source), arch=arch, trust_pickle=trust_pickle, trust_native=trust_native
+    )
 
 
 def load_incoming(
-    incoming: Incoming, *, arch: str | None = None, trust_pickle: str | None = None
+    incoming: Incoming,
+    *,
+    arch: str | None = None,
+    trust_pickle: str | None = None,
+    trust_native: str | None = None,
 ) -> Artefact:
     """The same for bytes that were read already."""
     from aitrade_cli.model.loading import load
@@ -32,5 +42,6 @@ def load_incoming(
         name=incoming.name,
         arch=arch,
         trust_pickle=trust_pickle,
+        trust_native=trust_native,
         folder=incoming.folder,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch._inductor
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -48,7 +50,7 @@ class OtherTorch(Missing):
 
     def __init__(self, name: str, wanted: str) -> None:
         super().__init__(
-            f"`{name}` was compiled with torch `{wanted}`, here is `{torch.__version__}`",
+            f"`{name}` was compiled with torch `{wanted}`, here is `{version('torch')}`",
             hint="compile its parent again: `aitrade compile MODEL --backend aoti`",
         )
 
@@ -88,17 +90,17 @@ class PackageRuntime(TorchModule):
         return super().run(window)
 
 
-def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
-    """Check who built a package and for what, then load its library.
+def check_package(artefact: Artefact) -> tuple[int | str, ...]:
+    """Whether this host may load the library of a package; nothing of it is touched.
 
-    The library is written to a folder of this user's own only after the checks.
+    Returns:
+        The shape of the windows that it takes.
 
     Raises:
         UntrustedLibrary: the file's sha256 is not among those that this host recorded, and
             the user did not name it.
         OtherProcessor: it was built for instructions that this processor lacks.
         OtherTorch: it was built with another version of torch.
-        CannotRun: torch refuses the package.
     """
     card, wish = artefact.card, artefact.card.runs_on
     shape = card.inputs[0].shape if card.inputs else ()
@@ -109,9 +111,24 @@ def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
         raise UntrustedLibrary(artefact.name, artefact.sha256)
     if missing := lacking(wish.instructions):
         raise OtherProcessor(artefact.name, missing)
-    built_with = next((s.versions.get("torch") for s in reversed(card.history)), None)
-    if built_with is not None and built_with != torch.__version__:
+    steps = [step for step in card.history if step.command == "compile"]
+    built_with = steps[-1].versions.get("torch") if steps else None
+    if built_with is not None and built_with != version("torch"):
         raise OtherTorch(artefact.name, built_with)
+    return shape
+
+
+def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
+    """Check who built a package and for what, then load its library.
+
+    The library is written to a folder of this user's own only after the checks.
+
+    Raises:
+        UntrustedLibrary, OtherProcessor, OtherTorch: as `check_package`.
+        CannotRun: torch refuses the package.
+    """
+    shape = check_package(artefact)
+    assert isinstance(artefact.network, NativePackage)  # it was just checked
     with tempfile.TemporaryDirectory(prefix="aitrade-") as folder, pool_of(threads):
         path = Path(folder) / "model.pt2"
         path.write_bytes(artefact.network.package_bytes)
