@@ -43,8 +43,8 @@ class LiveSlots:
         first = max(self.first, self._told - self.capacity)
         yield from self._pieces(first, min(self._rows.first, self.total))
 
-    def came(self) -> Iterator[tuple[int, int, Bool[np.ndarray, " n"]]]:
-        """Slots of new rows, as start and count, and which of the rows can be drawn."""
+    def came(self) -> Iterator[tuple[int, Indices, Bool[np.ndarray, " n"]]]:
+        """New rows that lie side by side: their first slot, and which of them can be drawn."""
         first = max(self.total, self._rows.first, self._told - self.capacity)
         at = first
         for slot, count in self._pieces(first, self._told):
@@ -52,7 +52,7 @@ class LiveSlots:
             usable = self._rows.sampleable(indices)
             if not usable.all():
                 self._waiting = np.concatenate((self._waiting, indices[~usable]))
-            yield slot, count, usable
+            yield slot, indices, usable
             at += count
 
     def became_whole(self) -> Indices:

@@ -125,8 +125,8 @@ class Proportional:
         for first, count in live.gone():
             self._tree.fill(first, count, 0.0)
         fresh = self.largest**self.alpha
-        for first, count, usable in live.came():
-            self._tree.fill(first, count, np.where(usable, np.float32(fresh), np.float32(0.0)))
+        for first, rows, usable in live.came():
+            self._tree.fill(first, len(rows), np.where(usable, np.float32(fresh), np.float32(0.0)))
         whole = live.became_whole()
         self._tree.assign(live.slots_of(whole), np.full(len(whole), fresh))
         live.settle()

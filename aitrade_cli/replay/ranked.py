@@ -151,13 +151,13 @@ class RankBased:
         live = self._bound
         if not live.settled:
             went = sum(count for _, count in live.gone())
-            for first, count, _ in live.came():
-                self._priorities[first : first + count] = self._largest
-                self._changes += 2 * count if live.total >= live.capacity else count
+            for first, rows, _ in live.came():
+                self._priorities[first : first + len(rows)] = self._largest
+                self._changes += 2 * len(rows) if live.total >= live.capacity else len(rows)
             self._changes += went
             live.settle()
-        rows = live.total - live.first
-        if self._changes > self.resort_share * rows or not len(self._order):
+        held = live.total - live.first
+        if self._changes > self.resort_share * held or not len(self._order):
             self._sort()
         self._stretch(len(self._order) + live.total - self._sorted_total)
 

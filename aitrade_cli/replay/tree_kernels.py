@@ -155,7 +155,10 @@ def draw_rows(
 
     ``noise`` holds the smallest weight of the batch over each one's own afterwards.
     """
-    total = draw_strata(leaves, sums, starts, noise, rows)
+    total = total_of(sums, starts)
+    if total <= 0.0:
+        return total
+    draw_strata(leaves, sums, starts, noise, rows)
     least = np.inf
     for q in range(len(rows)):
         least = min(least, noise[q])
