@@ -110,7 +110,8 @@ def plant(
         raced.append(variant.name)
         return launch(variant)
 
-    monkeypatch.setattr("aitrade_cli.passes.timing.measure", partial(measure, launch=noted))
+    for module in ("aitrade_cli.passes.timing", "aitrade_cli.passes.optimize.forms"):
+        monkeypatch.setattr(f"{module}.measure", partial(measure, launch=noted))
     return raced
 
 

@@ -16,7 +16,7 @@ from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.fidelity.judge import judge
 from aitrade_cli.fidelity.outputs import Remembered
 from aitrade_cli.fidelity.report import EquivalenceReport, summary
-from aitrade_cli.inference.latency import LatencyReport
+from aitrade_cli.inference.latency import Latency, LatencyReport
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights, dump
 from aitrade_cli.model.onnx_coverage import parameters
@@ -139,6 +139,12 @@ def gain_of(timed: LatencyReport, change: Change) -> Gain:
             f"{min(before.runs, after.runs):,} runs or more, one process each"
         ),
     )
+
+
+def threads_text(before: Latency, after: Latency) -> str:
+    if before.threads != after.threads:
+        return f"{before.threads} against {after.threads} threads"
+    return f"{after.threads} thread{'s' * (after.threads > 1)}"
 
 
 def timing_windows(

@@ -1,0 +1,162 @@
+"""One shape after the other: grow it, store it in every form, time it, remember it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from optuna.trial import Trial
+
+from aitrade_cli.errors import AitradeError
+from aitrade_cli.passes.optimize.forms import Yard, cost, make_all
+from aitrade_cli.passes.optimize.growing import Nursery, Seedling
+from aitrade_cli.passes.optimize.points import SAFETY, Point, best_of
+from aitrade_cli.passes.optimize.report import ShapeLine
+from aitrade_cli.passes.optimize.settings import Settings
+from aitrade_cli.passes.optimize.shapes import DENSE, Shape
+from aitrade_cli.passes.optimize.study import Study
+
+Say = Callable[[str], None]
+EASY = 0.5  # share of the flips allowed below which no more training is needed
+FORMS_KEPT = 5  # of the source's own, tried on networks pruned from it
+FIRST_GUESS = 45.0  # seconds that a shape takes before one has been seen
+REPEATS = 5  # proposals in a row that were tried already: the search has run dry
+RESERVE = 0.1  # of the budget, for the last race
+STOPPED = "stopped early"
+
+
+@dataclass
+class Search:
+    """A running search: what it works on, and how long it may go on.
+
+    Attributes:
+        study: remembers every trial.
+        nursery: makes and trains networks; None where only the source itself can be tried.
+        dense: exports the source.
+        yard: where forms are tried.
+        settings: of the command.
+        say: told what is happening.
+        clock: seconds, rising.
+        lines: what became of the shapes of this run.
+    """
+
+    study: Study
+    nursery: Nursery
+    yard: Yard
+    settings: Settings
+    say: Say
+    clock: Callable[[], float] = time.monotonic
+    lines: list[ShapeLine] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Try shapes until the time or the number of trials is used up, or none is new."""
+        began, repeats, longest = self.clock(), 0, 0.0
+        while self.may_go_on(began, longest) and repeats < REPEATS:
+            trial, shape = self.study.ask()
+            if self.study.known(shape) is not None:
+                self.study.give_up(trial, "proposed before", pruned=False)
+                repeats += 1
+                continue
+            repeats = 0
+            at = self.clock()
+            self.try_shape(trial, shape, began)
+            if shape != DENSE:
+                longest = max(longest, self.clock() - at)
+
+    def may_go_on(self, began: float, longest: float) -> bool:
+        """The source itself is always tried; another shape only where it fits the time."""
+        answered = len(self.study.answered)
+        if answered == 0:
+            return True
+        if self.settings.trials is not None and answered >= self.settings.trials:
+            return False
+        left = self.settings.seconds * (1 - RESERVE) - (self.clock() - began)
+        return left > (longest or min(FIRST_GUESS, self.settings.seconds / 4))
+
+    def try_shape(self, trial: Trial, shape: Shape, began: float) -> None:
+        at = self.clock()
+        flips: list[float] = []
+        try:
+            seedling = self.nursery.plant(shape)
+            fate = self.grow(trial, seedling, flips, began)
+            if fate is None:
+                points = self.points_of(seedling)
+                score = score_of(seedling, points, self.settings)
+                self.study.keep(trial, score, points)
+                fate = f"{len(points)} forms timed"
+            else:
+                self.study.give_up(trial, fate, pruned=True)
+        except AitradeError as error:
+            fate = str(error)
+            self.study.give_up(trial, fate, pruned=True)
+        line = ShapeLine(shape.name, fate, tuple(flips), self.clock() - at)
+        self.lines.append(line)
+
+    def grow(
+        self, trial: Trial, seedling: Seedling, flips: list[float], began: float
+    ) -> str | None:
+        """Train rung by rung; the reason where the shape is given up before the last.
+
+        What decides alike already, or well within the budget, is not trained any further.
+        """
+        if seedling.rungs and seedling.shape.kind != "student":
+            flips.append(self.nursery.look(seedling))
+        enough = self.settings.flips_allowed * SAFETY * EASY
+        for rung in range(1, seedling.rungs + 1):
+            if flips and min(flips) <= enough:
+                return None
+            left = self.settings.seconds - (self.clock() - began)
+            took = f"{left / 60:.0f} min left" if left >= 90 else f"{max(left, 0):.0f} s left"
+            self.say(f"{seedling.shape.name}: training, rung {rung} of {seedling.rungs}, {took}")
+            flips.append(self.nursery.train(seedling, rung))
+            trial.report(promise(seedling, seedling.flips, self.settings), rung)
+            if rung < seedling.rungs and trial.should_prune():
+                return STOPPED
+        return None
+
+    def points_of(self, seedling: Seedling) -> list[Point]:
+        """Every form worth a try, timed."""
+        shape = seedling.shape
+        self.say(f"{shape.name}: exporting and quantizing")
+        made = make_all(seedling.exported(), self.yard, self.wanted(shape), self.say)
+        return cost(shape.name, made, self.yard, self.study.write_graph, self.say)
+
+    def wanted(self, shape: Shape) -> list[str] | None:
+        """Forms in which the source itself did well; a student may like others."""
+        if shape.kind == "student":
+            return None
+        own = [
+            one
+            for one in self.study.points()
+            if one.shape == DENSE.name and one.threads == min(self.settings.threads)
+        ]
+        if not own:
+            return None
+        return [one.form for one in sorted(own, key=lambda one: -one.speedup)[:FORMS_KEPT]]
+
+
+def promise(seedling: Seedling, flips: float, settings: Settings) -> float:
+    """Smaller is better: what the network costs, and how far it is from deciding alike.
+
+    Counted in parameters, not in seconds, so that the same seed goes the same way.
+    """
+    limit = max(settings.flips_allowed * SAFETY, 1e-4)
+    return math.log(seedling.size) + 2.0 * math.log(max(1.0, flips / limit))
+
+
+def score_of(seedling: Seedling, points: Sequence[Point], settings: Settings) -> float:
+    """What the next proposals are drawn towards."""
+    if not points:
+        return math.log(1e6)
+    flips = min(one.distance for one in points)
+    return promise(seedling, flips, settings)
+
+
+def singles_of(points: Sequence[Point], settings: Settings) -> dict[str, Point]:
+    """The best point that each single command gives by itself, within the budget if any is."""
+    commands = sorted({one.command for one in points if one.command})
+    return {
+        name: best_of([one for one in points if one.command == name], settings) for name in commands
+    }

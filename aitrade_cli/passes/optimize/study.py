@@ -1,0 +1,261 @@
+"""The folder that remembers a search: Optuna's journal, and the graph of every point."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from aitrade_cli import files
+from aitrade_cli.errors import BadInput, Refused
+from aitrade_cli.passes.optimize.points import Point
+from aitrade_cli.passes.optimize.shapes import MOST, SIZES, STEP, STUDENTS, Kind, Shape
+
+JOURNAL: Final = "journal.log"
+KEY: Final = "study.json"
+LOCK: Final = "lock"
+GRAPHS: Final = "graphs"
+NAME: Final = "shapes"
+ETA: Final = 2  # of the successive halving: one in two goes on
+ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class OtherStudy(BadInput):
+    """The folder remembers a search of something else."""
+
+    def __init__(self, folder: Path, what: str) -> None:
+        super().__init__(
+            f"`{folder}` holds a search with another {what}",
+            hint="name another folder with `--study`, or remove that one",
+        )
+
+
+class StudyInUse(Refused):
+    """Another process is searching in this folder now."""
+
+    default_hint = "wait for it, or name another folder with `--study`"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"another search is at work in `{folder}`")
+
+
+class StudyDamaged(BadInput):
+    """A file of the study cannot be read."""
+
+    default_hint = "remove the folder and search again"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"`{path}` cannot be read: {why}")
+
+
+class Study:
+    """Trials of shapes, in the order in which they were proposed.
+
+    Proposals follow a plan first and Optuna's tree-structured Parzen estimator after
+    it. Each proposal seeds its own sampler, so that a search that was interrupted goes
+    on as it would have.
+
+    Args:
+        folder: of the study; it exists and is locked by the caller.
+        plan: the first proposals.
+        seed: of the proposals after them.
+
+    Source:
+        Bergstra et al. 2011. Li et al. 2018 (asynchronous successive halving),
+        https://arxiv.org/abs/1810.05934
+    """
+
+    def __init__(self, folder: Path, plan: Sequence[Shape], seed: int) -> None:
+        self.folder = folder
+        self._plan = tuple(plan)
+        self._kinds: tuple[Kind, ...] = tuple(dict.fromkeys(shape.kind for shape in plan))
+        self._seed = seed
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study = self._open()
+
+    def _open(self) -> optuna.Study:
+        path = self.folder / JOURNAL
+        try:
+            with warnings.catch_warnings():
+                # The journal is marked experimental; the format of a study is pinned by KEY.
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                storage = JournalStorage(JournalFileBackend(str(path)))
+                study = optuna.create_study(
+                    study_name=NAME,
+                    storage=storage,
+                    load_if_exists=True,
+                    pruner=optuna.pruners.SuccessiveHalvingPruner(
+                        min_resource=1, reduction_factor=ETA
+                    ),
+                )
+        except (ValueError, KeyError, json.JSONDecodeError) as error:
+            raise StudyDamaged(path, str(error)) from error
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            # Its process was killed; the shape is proposed again.
+            study.tell(trial.number, state=TrialState.FAIL)
+            study.enqueue_trial(trial.params)
+        return study
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Those that ended with an answer or were given up."""
+        return self._study.get_trials(deepcopy=False, states=ENDED)
+
+    @property
+    def answered(self) -> list[FrozenTrial]:
+        done = (TrialState.COMPLETE, TrialState.PRUNED)
+        return self._study.get_trials(deepcopy=False, states=done)
+
+    def ask(self) -> tuple[Trial, Shape]:
+        """The next shape."""
+        tried = {Shape.from_params(trial.params) for trial in self.answered if trial.params}
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not waiting:
+            left = next((shape for shape in self._plan if shape not in tried), None)
+            if left is not None:
+                self._study.enqueue_trial(left.as_params())
+        self._study.sampler = self._sampler()
+        trial = self._study.ask()
+        return trial, suggest(trial, self._kinds)
+
+    def _sampler(self) -> optuna.samplers.BaseSampler:
+        turn = len(self._study.get_trials(deepcopy=False))
+        with warnings.catch_warnings():
+            # `group` is marked experimental; without it conditional parameters are drawn blindly.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                seed=self._seed * 100_003 + turn, n_startup_trials=4, multivariate=True, group=True
+            )
+
+    def known(self, shape: Shape) -> FrozenTrial | None:
+        """The answered trial of the same shape."""
+        same = (one for one in self.answered if one.params and one.params == shape.as_params())
+        return next(same, None)
+
+    def keep(self, trial: Trial, score: float, points: Sequence[Point]) -> None:
+        """Remember a trial's points and end it."""
+        trial.set_user_attr("points", [point.as_data() for point in points])
+        self._study.tell(trial, score)
+
+    def give_up(self, trial: Trial, why: str, *, pruned: bool) -> None:
+        """End a trial without points."""
+        trial.set_user_attr("why", why)
+        if pruned:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial, state=TrialState.FAIL)
+
+    def points(self) -> tuple[Point, ...]:
+        """Every point of every trial whose graph is still there."""
+        found = [
+            Point.from_data(data)
+            for trial in self.answered
+            for data in trial.user_attrs.get("points", [])
+        ]
+        return tuple(point for point in found if self.path_of(point.file).is_file())
+
+    def path_of(self, file: str) -> Path:
+        return self.folder / GRAPHS / Path(file).name
+
+    def write_graph(self, data: bytes) -> str:
+        """Keep a graph under the name of its content."""
+        file = f"{files.sha256(data)[:24]}.bin"
+        path = self.path_of(file)
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            files.replace(path, data)
+        return file
+
+    def read_graph(self, file: str) -> bytes:
+        """The bytes written under that name.
+
+        Raises:
+            StudyDamaged: they are gone or are others.
+        """
+        path = self.path_of(file)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StudyDamaged(path, error.strerror or "unreadable") from error
+        if not file.startswith(files.sha256(data)[:24]):
+            raise StudyDamaged(path, "its content is not what was written")
+        return data
+
+
+def suggest(trial: Trial, kinds: Sequence[Kind]) -> Shape:
+    """Let the trial choose a shape; a proposal that waits decides instead."""
+    kind = trial.suggest_categorical("kind", list(kinds))
+    if kind == "recent":
+        return Shape("recent", forgotten=trial.suggest_float("forgotten", STEP, MOST, step=STEP))
+    if kind == "pruned":
+        share = trial.suggest_float("share", STEP, MOST, step=STEP)
+        if "recent" not in kinds:
+            return Shape("pruned", share)
+        forgotten = trial.suggest_float("also_forgotten", 0.0, MOST, step=STEP)
+        return Shape("pruned", share, forgotten)
+    if kind == "student":
+        student = trial.suggest_categorical("student", list(STUDENTS))
+        size = trial.suggest_float("size", min(SIZES) / 4, max(SIZES), log=True)
+        return Shape("student", student=str(student), size=size)
+    return Shape("dense")
+
+
+@contextmanager
+def opened(folder: Path, key: dict[str, Any], plan: Sequence[Shape], seed: int) -> Iterator[Study]:
+    """Lock the folder, check that it is of this search, and open it.
+
+    Args:
+        folder: made where it is missing; a foreign one is left alone.
+        key: what two runs must share to be one search, plain data.
+        plan: the first proposals.
+        seed: of those after them.
+
+    Raises:
+        OtherStudy: the folder remembers another search.
+        StudyInUse: another process holds it.
+        StudyDamaged: its files cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        check_key(folder, key)
+        yield Study(folder, plan, seed)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StudyInUse(folder) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_key(folder: Path, key: dict[str, Any]) -> None:
+    path = folder / KEY
+    if not path.is_file():
+        strangers = sorted(one.name for one in folder.iterdir() if one.name != LOCK)
+        if strangers:
+            raise OtherStudy(folder, f"content, `{strangers[0]}`")
+        files.replace(path, json.dumps(key, indent=1).encode())
+        return
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StudyDamaged(path, str(error)) from error
+    differs = [name for name in key if not isinstance(found, dict) or found.get(name) != key[name]]
+    if differs:
+        raise OtherStudy(folder, differs[0].replace("_", " "))
