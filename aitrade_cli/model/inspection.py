@@ -22,6 +22,8 @@ from aitrade_cli.model.card import Card, RunsOn, Sample, Step, TensorSpec
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, view
 from aitrade_cli.units import bytes_text, count_text
 
+RECORD = "surgery"  # as in `model.surgery`, which needs torch
+
 SHOWN_TENSORS = 12
 KINDS = {
     TorchWeights: "torch weights (.pt)",
@@ -217,7 +219,7 @@ def _(report: Inspection) -> Sequence[Block]:
 
 def file_rows(report: Inspection) -> list[tuple[str, str]]:
     dtypes = ", ".join(f"{name} {n:,}" for name, n in report.parameters_by_dtype.items())
-    config = ", ".join(f"{k}={v}" for k, v in (report.arch_config or {}).items())
+    config = ", ".join(setting_text(k, v) for k, v in (report.arch_config or {}).items())
     return [
         ("Kind", report.kind),
         ("Size", bytes_text(report.size_bytes)),
@@ -225,6 +227,13 @@ def file_rows(report: Inspection) -> list[tuple[str, str]]:
         ("Architecture", f"{report.arch} ({config})" if report.arch else "not recorded"),
         ("Parameters", f"{count_text(report.parameters)} ({dtypes})" if dtypes else "—"),
     ]
+
+
+def setting_text(name: str, value: object) -> str:
+    """One setting of an architecture; a long record of cuts only by its length."""
+    if name == RECORD and isinstance(value, list):
+        return f"{len(value)} cuts by `prune`"
+    return f"{name}={value}"
 
 
 def contract_rows(report: Inspection) -> list[tuple[str, str]]:

@@ -14,6 +14,8 @@ from aitrade_cli.errors import BadInput
 from aitrade_cli.model.pruning.groups import Group
 
 LEAST_OF_FAIR: Final = 0.7  # a group keeps at least this much of an equal share
+MOST_OF_FAIR: Final = 0.85  # and at most this much, where its units are dear
+DEAR: Final = 1.4  # times as many numbers a unit as in the pool on average
 
 
 class BadShareOfUnits(BadInput):
@@ -51,7 +53,8 @@ def allot(
     """Decide how many units each group keeps, so that each pool loses ``share`` of its own.
 
     Within a pool the blocks of units with the least score for the numbers they take go first,
-    but no group falls under 0.7 of an equal share. Whole heads go only where their numbers are
+    but no group falls under 0.7 of an equal share, and one whose units are dear keeps at most
+    0.85 of it. Whole heads go only where their numbers are
     worth no more than those of the narrower units that go.
 
     Args:
@@ -95,6 +98,11 @@ def allot_pool(
     kept = {one.group.name: one.group.units for one in pool}
     wanted = (1.0 - share) * sum(original[name] for name in kept)
     dearest = 0.0
+    for one in dear_ones(pool):
+        name = one.group.name
+        step = step_of(one.group, round_to, original[name])
+        most = int(MOST_OF_FAIR * (1.0 - share) * original[name]) // step * step
+        kept[name] = min(kept[name], max(most, step))
     while True:
         blocks = [
             block
@@ -107,6 +115,12 @@ def allot_pool(
             return kept, dearest
         kept[name] -= size
         dearest = max(dearest, worth)
+
+
+def dear_ones(pool: Sequence[Ranked]) -> list[Ranked]:
+    """Groups whose units take far more numbers than others', such as a layer on a whole window."""
+    average = sum(one.elements for one in pool) / len(pool)
+    return [one for one in pool if one.elements > DEAR * average and not one.group.whole]
 
 
 def next_block(
