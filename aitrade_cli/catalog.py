@@ -109,6 +109,28 @@ COMMANDS: Final = (
 
 ROWS: Final = (
     Row(
+        "M1",
+        "Unstructured pruning: magnitude, global or per layer; N:M sparsity",
+        "prune",
+        "aitrade_cli.checks.prune:weights_are_zeroed_by_size",
+        "aitrade prune fixtures/models/mlp.pt --sparsity 0.8 -o mlp.sparse.pt",
+    ),
+    Row(
+        "M2",
+        "Structured pruning: channels, heads, hidden units removed, dependencies followed",
+        "prune",
+        "aitrade_cli.checks.prune:units_are_removed",
+        "aitrade prune fixtures/models/gru.pt --structured 0.5 -o gru.small.pt",
+        Claim(1.2, 0.6),
+    ),
+    Row(
+        "M3",
+        "Dynamic pruning: a sparsity schedule during training",
+        "prune",
+        "aitrade_cli.checks.prune:sparsity_grows_while_training",
+        "aitrade prune fixtures/models/mlp.pt --sparsity 0.8 --finetune --schedule cubic",
+    ),
+    Row(
         "M4",
         "Dynamic INT8 quantisation after training",
         "quantize",

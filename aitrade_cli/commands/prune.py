@@ -90,39 +90,26 @@ def prune(
     from aitrade_cli.market.backtest import Costs
     from aitrade_cli.passes.prune import prune_artefact
     from aitrade_cli.passes.prune_pictures import figure_of
-    from aitrade_cli.passes.prune_settings import (
-        Settings,
-        check_asked,
-        pattern_asked,
-        schedule_of,
-        share_asked,
-    )
+    from aitrade_cli.passes.prune_settings import settings_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)
-    check_asked(
-        structured, sparsity, pattern, per_layer=per_layer, finetune=finetune, schedule=schedule
+    budget = parse_budget(
+        max_flips=max_flips,
+        max_side_flips=max_side_flips,
+        max_sharpe_drop=max_sharpe_drop,
+        max_drawdown_rise=max_drawdown_rise,
+        max_pnl_drop=max_pnl_drop,
     )
-    settings = Settings(
-        structured=share_asked(structured, "--structured"),
-        sparsity=share_asked(sparsity, "--sparsity"),
-        pattern=pattern_asked(pattern),
+    settings = settings_of(
+        structured,
+        sparsity,
+        pattern,
+        schedule=schedule,
         per_layer=per_layer,
         finetune=finetune,
-        schedule=schedule_of(schedule),
-        rounds=rounds,
-        epochs=epochs,
-        data=data,
-        symbol=symbol,
-        budget=parse_budget(
-            max_flips=max_flips,
-            max_side_flips=max_side_flips,
-            max_sharpe_drop=max_sharpe_drop,
-            max_drawdown_rise=max_drawdown_rise,
-            max_pnl_drop=max_pnl_drop,
-        ),
-        costs=Costs(fee_bps, slippage_bps),
-        seed=seed,
+        **{"rounds": rounds, "epochs": epochs, "data": data, "symbol": symbol, "seed": seed},
+        **{"budget": budget, "costs": Costs(fee_bps, slippage_bps)},
     )
     target = output_name(model, output, ".pruned.pt", force=force)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)

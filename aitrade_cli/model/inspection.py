@@ -23,7 +23,6 @@ from aitrade_cli.report.blocks import Block, Facts, Notes, Table, view
 from aitrade_cli.units import bytes_text, count_text
 
 RECORD = "surgery"  # as in `model.surgery`, which needs torch
-
 SHOWN_TENSORS = 12
 KINDS = {
     TorchWeights: "torch weights (.pt)",
@@ -231,9 +230,8 @@ def file_rows(report: Inspection) -> list[tuple[str, str]]:
 
 def setting_text(name: str, value: object) -> str:
     """One setting of an architecture; a long record of cuts only by its length."""
-    if name == RECORD and isinstance(value, list):
-        return f"{len(value)} cuts by `prune`"
-    return f"{name}={value}"
+    cuts = len(value) if name == RECORD and isinstance(value, list) else None
+    return f"{name}={value}" if cuts is None else f"{cuts} cuts by `prune`"
 
 
 def contract_rows(report: Inspection) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
@@ -77,6 +77,35 @@ class Settings:
         }
 
 
+def settings_of(
+    structured: float | None,
+    sparsity: float | None,
+    pattern: str | None,
+    *,
+    schedule: str,
+    per_layer: bool,
+    finetune: bool,
+    **others: Any,  # noqa: ANN401 -- the remaining fields of `Settings`, as they are
+) -> Settings:
+    """The request behind a command line.
+
+    Raises:
+        Usage: the options contradict each other, or a value is out of its range.
+    """
+    check_asked(
+        structured, sparsity, pattern, per_layer=per_layer, finetune=finetune, schedule=schedule
+    )
+    return Settings(
+        structured=share_asked(structured, "--structured"),
+        sparsity=share_asked(sparsity, "--sparsity"),
+        pattern=pattern_asked(pattern),
+        per_layer=per_layer,
+        finetune=finetune,
+        schedule=cast(Schedule, schedule),  # it was just checked
+        **others,
+    )
+
+
 def check_asked(
     structured: float | None,
     sparsity: float | None,
@@ -139,8 +168,3 @@ def pattern_asked(text: str | None) -> tuple[int, int] | None:
             hint=f"try `--pattern 2:4`; a group has at most {GROUP_MAX}",
         )
     return int(keep), int(of)
-
-
-def schedule_of(word: str) -> Schedule:
-    """A schedule by a name that `check_asked` let through."""
-    return cast(Schedule, word)
