@@ -60,7 +60,9 @@ class Job:
         return Signature(self.card.inputs[0].name, self.card.outputs[0].name, self.free_time)
 
 
-def export_onnx(artefact: Artefact, *, exporter: str = "auto") -> tuple[Artefact, ExportReport]:
+def export_onnx(
+    artefact: Artefact, *, exporter: str = "auto", module: nn.Module | None = None
+) -> tuple[Artefact, ExportReport]:
     """Turn a torch artefact into ONNX that computes the same at every shape it advertises.
 
     Both exporters declare free axes that they have frozen on some networks, so a graph is kept
@@ -73,6 +75,7 @@ def export_onnx(artefact: Artefact, *, exporter: str = "auto") -> tuple[Artefact
         exporter: ``auto`` stops at the first that is right: the legacy one, which takes a
             second, else dynamo, which takes up to a minute on a recurrent network.
             ``both`` tries both and keeps the smaller right graph; or ``legacy``, ``dynamo``.
+        module: export this one in its place, which computes the same.
 
     Returns:
         The same card with the graph's own inputs and outputs, and the report.
@@ -86,7 +89,7 @@ def export_onnx(artefact: Artefact, *, exporter: str = "auto") -> tuple[Artefact
         raise AlreadyOnnx(f"`{artefact.name}` is ONNX already")
     if exporter not in ("auto", "both", *EXPORTERS):
         raise Usage(f"no exporter is called `{exporter}`", hint="one of auto, both, legacy, dynamo")
-    job = job_of(artefact)
+    job = job_of(artefact, module)
     attempts = list(attempts_at(exporter, job))
     narrowed = ""
     if job.free_time and not any(trial.right for trial, _ in attempts):
@@ -105,7 +108,7 @@ def attempts_at(exporter: str, job: Job) -> Iterator[tuple[ExporterTrial, bytes]
             return
 
 
-def job_of(artefact: Artefact) -> Job:
+def job_of(artefact: Artefact, module: nn.Module | None = None) -> Job:
     """Read from the card what one window looks like."""
     card = artefact.card
     if len(card.inputs) != 1 or len(card.inputs[0].shape) != 3:
@@ -115,7 +118,7 @@ def job_of(artefact: Artefact) -> Job:
     if not isinstance(features, int):
         features = known_features(card)
     window = time_axis if isinstance(time_axis, int) else card.window or WINDOW_IF_UNKNOWN
-    return Job(build(artefact), card, window, features, isinstance(time_axis, str))
+    return Job(module or build(artefact), card, window, features, isinstance(time_axis, str))
 
 
 def known_features(card: Card) -> int:
