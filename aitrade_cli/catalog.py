@@ -12,12 +12,20 @@ from typing import Final, NamedTuple
 class Command(NamedTuple):
     """One command of the program."""
 
-    name: str  # what the user types
+    name: str  # what the user types; "group verb" where commands share a word
     target: str  # "module:function", imported only when the user types `name`
     summary: str  # one line, imperative, no full stop
     panel: str  # heading it sits under in `aitrade --help`
     example: str  # one line, run by the tests
     exit_codes: tuple[int, ...] = (0, 2, 3, 4)  # what it can end with, shown in its help
+
+
+class Group(NamedTuple):
+    """A word that several commands share: the `replay` of `aitrade replay create`."""
+
+    name: str
+    summary: str
+    panel: str
 
 
 class Claim(NamedTuple):
@@ -38,7 +46,11 @@ class Row(NamedTuple):
     claim: Claim = Claim()
 
 
-PANELS: Final = ("Look", "Shrink and speed up", "Prove")
+PANELS: Final = ("Look", "Shrink and speed up", "Train", "Prove")
+
+GROUPS: Final = (
+    Group("replay", "Keep experience in a store that is fast and survives a kill", "Train"),
+)
 
 COMMANDS: Final = (
     Command(
@@ -96,6 +108,70 @@ COMMANDS: Final = (
         panel="Shrink and speed up",
         example="aitrade optimize fixtures/models/mlp.pt --max-flips 1% --budget 30s --trials 2",
         exit_codes=(0, 1, 2, 3, 4, 5, 6, 130),
+    ),
+    Command(
+        "replay create",
+        "aitrade_cli.commands.replay_create:replay_create",
+        "Make an empty store with the fields that you name",
+        panel="Train",
+        example="aitrade replay create buffer --obs 64:float32 --act 1:int64 --capacity 5M",
+        exit_codes=(0, 2, 3, 4, 6),
+    ),
+    Command(
+        "replay import",
+        "aitrade_cli.commands.replay_import:replay_import",
+        "Take recorded experience into a store",
+        panel="Train",
+        example="aitrade replay import cartpole fixtures/rollouts/cartpole.npz",
+        exit_codes=(0, 2, 3, 4, 5, 6),
+    ),
+    Command(
+        "replay info",
+        "aitrade_cli.commands.replay_info:replay_info",
+        "Show what a store holds and how it is packed",
+        panel="Train",
+        example="aitrade replay info fixtures/rollouts/cartpole",
+        exit_codes=(0, 2, 3, 4, 6),
+    ),
+    Command(
+        "replay verify",
+        "aitrade_cli.commands.replay_verify:replay_verify",
+        "Prove every byte of a store, and name what is damaged",
+        panel="Train",
+        example="aitrade replay verify fixtures/rollouts/cartpole",
+        exit_codes=(0, 1, 2, 3, 4, 6),
+    ),
+    Command(
+        "replay repair",
+        "aitrade_cli.commands.replay_repair:replay_repair",
+        "Save everything whole of a damaged store",
+        panel="Train",
+        example="aitrade replay repair fixtures/rollouts/cartpole",
+        exit_codes=(0, 2, 3, 4, 6),
+    ),
+    Command(
+        "replay compact",
+        "aitrade_cli.commands.replay_compact:replay_compact",
+        "Rewrite a store so that it holds live rows only, packed tightly",
+        panel="Train",
+        example="aitrade replay compact fixtures/rollouts/cartpole",
+        exit_codes=(0, 2, 3, 4, 6),
+    ),
+    Command(
+        "replay sample",
+        "aitrade_cli.commands.replay_sample:replay_sample",
+        "Draw a batch out of a store",
+        panel="Train",
+        example="aitrade replay sample fixtures/rollouts/cartpole --batch 256 -o batch.npz",
+        exit_codes=(0, 2, 3, 4, 6),
+    ),
+    Command(
+        "replay export",
+        "aitrade_cli.commands.replay_export:replay_export",
+        "Write every transition of a store as Parquet or .npz",
+        panel="Train",
+        example="aitrade replay export fixtures/rollouts/cartpole -o all.parquet",
+        exit_codes=(0, 2, 3, 4, 6),
     ),
     Command(
         "check-all",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from aitrade_cli import __version__
-from aitrade_cli.catalog import COMMANDS, EXIT_CODES, Command
+from aitrade_cli.catalog import COMMANDS, EXIT_CODES, GROUPS, Command
 from aitrade_cli.errors import AitradeError, BadInput, Missing, ReaderLeft, Usage
 
 SUMMARY: Final = (
@@ -93,10 +94,15 @@ def build(words: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(options_of_the_program)
+    groups = {group.name: typer.Typer(help=group.summary) for group in GROUPS}
+    for group in GROUPS:
+        app.add_typer(groups[group.name], name=group.name, rich_help_panel=group.panel)
     for row in COMMANDS:
-        function = load(row.target) if row.name in words else placeholder
-        register = app.command(
-            row.name,
+        asked = set(row.name.split()) <= set(words)
+        function = load(row.target) if asked else placeholder
+        group, _, verb = row.name.rpartition(" ")
+        register = groups.get(group, app).command(
+            verb,
             help=f"{row.summary}.\n\n{details(function)}",
             short_help=row.summary,
             epilog=epilog(row),
@@ -113,8 +119,10 @@ def words_to_complete() -> list[str]:
 
 
 def command_of(words: Sequence[str]) -> str:
-    names = {row.name for row in COMMANDS}
-    return next((word for word in words if word in names), "aitrade")
+    """The command that a line names, the group where its verb is missing, or the program."""
+    names = {row.name for row in COMMANDS} | {group.name for group in GROUPS}
+    pairs = [f"{word} {after}" for word, after in itertools.pairwise(words)]
+    return next((name for name in (*pairs, *words) if name in names), "aitrade")
 
 
 def wants_json(words: Sequence[str]) -> bool:

@@ -36,7 +36,7 @@ BESIDE_OPTIONS: Final = {
 
 def pages() -> dict[str, str]:
     """Every generated file, by its path below the root."""
-    made = {f"docs/reference/commands/{row.name}.md": command_page(row) for row in COMMANDS}
+    made = {f"docs/reference/commands/{page_of(row)}": command_page(row) for row in COMMANDS}
     made["docs/reference/catalog.md"] = catalog_page()
     made["docs/reference/exit-codes.md"] = exit_codes_page()
     made["docs/reference/environment-variables.md"] = environment_page()
@@ -45,6 +45,10 @@ def pages() -> dict[str, str]:
     made["completions/aitrade.fish"] = completion("fish")
     made["README.md"] = with_tables((ROOT / "README.md").read_text(encoding="utf-8"))
     return made
+
+
+def page_of(row: Command) -> str:
+    return f"{row.name.replace(' ', '-')}.md"
 
 
 def command_page(row: Command) -> str:
@@ -78,8 +82,9 @@ def option_row(entry: Taken) -> tuple[str, ...]:
 
 
 def links_of(row: Command) -> Iterator[str]:
-    if (ROOT / f"docs/how-to/{row.name}.md").exists():
-        yield f"How-to: [{row.name}](../../how-to/{row.name}.md)"
+    word = row.name.split()[0]
+    if (ROOT / f"docs/how-to/{word}.md").exists():
+        yield f"How-to: [{word}](../../how-to/{word}.md)"
     yield "[Environment variables](../environment-variables.md)"
     yield "[JSON output](../json-output.md)"
     yield "[Exit codes](../exit-codes.md)"
@@ -90,7 +95,7 @@ def catalog_page() -> str:
         (
             row.id,
             row.promise,
-            f"[`{row.command}`](commands/{row.command}.md)",
+            f"[`{row.command}`](commands/{row.command.replace(' ', '-')}.md)",
             ratio_text(row.claim.speedup),
             share_text(row.claim.memory_saved, 0),
             f"`{row.example}`",
@@ -109,7 +114,7 @@ def catalog_page() -> str:
 def exit_codes_page() -> str:
     codes = [(f"`{code}`", said) for code, said in EXIT_CODES.items()]
     commands = [
-        (f"[`{row.name}`](commands/{row.name}.md)", " ".join(f"`{c}`" for c in row.exit_codes))
+        (f"[`{row.name}`](commands/{page_of(row)})", " ".join(f"`{c}`" for c in row.exit_codes))
         for row in COMMANDS
     ]
     names = [
@@ -185,7 +190,7 @@ def with_tables(text: str) -> str:
 
 def commands_table() -> str:
     rows = [
-        (panel, f"[`aitrade {row.name}`](docs/reference/commands/{row.name}.md)", row.summary)
+        (panel, f"[`aitrade {row.name}`](docs/reference/commands/{page_of(row)})", row.summary)
         for panel in PANELS
         for row in COMMANDS
         if row.panel == panel

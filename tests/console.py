@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from aitrade_cli.catalog import command_named
+from aitrade_cli.catalog import Command, command_named
 from docs.options import taken_by
 from tests.shell import ROOT, program_folder, surroundings
 
@@ -91,10 +91,10 @@ def faults_of(command: str) -> list[str]:
     faults: list[str] = []
     for words in segments(command):
         match words:
+            case ["aitrade", name, verb, *rest] if row := command_named(f"{name} {verb}"):
+                faults += unknown_flags(row, rest)
             case ["aitrade", name, *rest] if row := command_named(name):
-                flags = {flag for taken in taken_by(row) for flag in taken.flags} | ALWAYS
-                asked = [word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)]
-                faults += [f"`{name}` has no `{flag}`" for flag in asked if flag not in flags]
+                faults += unknown_flags(row, rest)
             case ["aitrade", name, *_] if name not in ALWAYS:
                 faults.append(f"there is no command `{name}`")
             case ["make", *targets]:
@@ -102,6 +102,12 @@ def faults_of(command: str) -> list[str]:
                 known = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
                 faults += [f"there is no target `{word}`" for word in targets if word not in known]
     return faults
+
+
+def unknown_flags(row: Command, words: Sequence[str]) -> list[str]:
+    flags = {flag for taken in taken_by(row) for flag in taken.flags} | ALWAYS
+    asked = [word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    return [f"`{row.name}` has no `{flag}`" for flag in asked if flag not in flags]
 
 
 def programs_of(command: str) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aitrade_cli.catalog import COMMANDS, Command
+from aitrade_cli.catalog import COMMANDS, GROUPS, Command, Group
 from docs.options import taken_by
 from tests.shell import ROOT, aitrade, program_folder, surroundings
 
@@ -35,7 +35,17 @@ def offered(shell: str, typed: str) -> str:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_command_is_offered(shell: str) -> None:
-    assert [name for name in NAMES if name not in offered(shell, "aitrade ")] == []
+    words = {name.split()[0] for name in NAMES}
+    assert [word for word in words if word not in offered(shell, "aitrade ")] == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_every_command_of_a_group_is_offered(shell: str, group: Group) -> None:
+    text = offered(shell, f"aitrade {group.name} ")
+    verbs = [name.split()[1] for name in NAMES if name.startswith(f"{group.name} ")]
+    assert verbs
+    assert [verb for verb in verbs if verb not in text] == []
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -37,7 +37,7 @@ def test_an_option_without_one_would_be_noticed() -> None:
 
 @pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
 def test_the_help_shows_each_variable(row: Command) -> None:
-    text = aitrade(row.name, "--help", env={"COLUMNS": "200"}).stdout.decode()
+    text = aitrade(*row.name.split(), "--help", env={"COLUMNS": "200"}).stdout.decode()
     variables = [taken.variable for taken in taken_by(row) if taken.variable]
     assert [name for name in variables if f"env var: {name}" not in text] == []
 

@@ -228,4 +228,6 @@ def test_json_is_asked_for_by_flag_or_variable(
 
 def test_the_command_of_a_line_is_the_first_word_that_is_one() -> None:
     assert command_of(["--json", "bench", "quantize"]) == "bench"
+    assert command_of(["replay", "verify", "x"]) == "replay verify"
+    assert command_of(["replay", "nothing"]) == "replay"
     assert command_of(["--json"]) == "aitrade"

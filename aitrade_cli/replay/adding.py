@@ -11,7 +11,6 @@ from aitrade_cli.replay.fitting import fitting
 from aitrade_cli.replay.interfaces import Value
 from aitrade_cli.replay.nested import flatten
 from aitrade_cli.replay.ring import (
-    FLAGS_AT,
     LINE,
     NO_LAST_STATE,
     NOTHING,
@@ -83,8 +82,7 @@ class Adder:
             self.put_others(row, more, own_next)
         slot = index % ring.capacity
         flags = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
-        if flags:
-            ring.lines[slot * LINE_BYTES + FLAGS_AT] = flags
+        ring.marks[slot] = flags
         if self.stores_next:
             ring.following[slot] = slot
             if flags:
@@ -105,7 +103,7 @@ class Adder:
         ring.awaited[env] = False
         ring.following[slot] = NOTHING
         if flags:
-            ring.lines[slot * LINE_BYTES + FLAGS_AT] = flags | NO_LAST_STATE
+            ring.marks[slot] = flags | NO_LAST_STATE
             ring.last[env] = -1
         if flags & TERMINATED:
             ring.following[slot] = ring.zero_slot
@@ -119,7 +117,7 @@ class Adder:
             end_episodes(ring, np.array([env]))
             last, index = -1, ring.total
         slot = index % ring.capacity
-        if ring.unusable and index >= ring.capacity and ring.flags[slot] & UNUSABLE:
+        if ring.unusable and index >= ring.capacity and ring.marks[slot] & UNUSABLE:
             ring.unusable -= 1
         self.write(index % ring.resident, state)
         if last >= 0:
@@ -131,7 +129,7 @@ class Adder:
             ring.next_episode += 1
             back = 0
         step = ring.step[env]
-        LINE.pack_into(ring.lines, slot * LINE_BYTES, ring.episode[env], step, back, env, 0)
+        LINE.pack_into(ring.lines, slot * LINE_BYTES, ring.episode[env], step, back, env)
         ring.last[env], ring.step[env] = index, step + 1
         ring.total = index + 1
         return index

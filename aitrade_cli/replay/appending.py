@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,8 @@ class Appender:
         ring: the rows.
         layout: of what is on disk; kept up.
         head: to acknowledge with.
+        codec: that packs new blocks.
+        forget: told of each segment that was deleted.
         power_safe: sync at every commit.
     """
 
@@ -56,6 +58,7 @@ class Appender:
         layout: Layout,
         head: Head,
         codec: Codec,
+        forget: Callable[[Path], None],
         *,
         power_safe: bool,
     ) -> None:
@@ -65,6 +68,7 @@ class Appender:
         self.layout = layout
         self.head = head
         self.codec = codec
+        self.forget = forget
         self.power_safe = power_safe
         self.written = ring.total
         self.descriptor = -1
@@ -131,7 +135,9 @@ class Appender:
         records = ring.records[index % ring.resident]
         seal(records, first)
         ring.records[index % ring.resident, -4:] = records[:, -4:]
-        columns = ring.columns[index % ring.capacity].tobytes()
+        lines = ring.columns[index % ring.capacity]
+        lines["flags"] = ring.flags[index % ring.capacity]
+        columns = lines.tobytes()
         payload = self.codec.encode(records)
         return (
             BlockHeader.over(
@@ -194,6 +200,7 @@ class Appender:
         if self.ring.first >= self.layout.oldest_end:
             for path in self.layout.drop_before(self.ring.first):
                 path.unlink(missing_ok=True)
+                self.forget(path)
 
     def close(self) -> None:
         self.finish_segment()

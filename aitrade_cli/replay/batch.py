@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Int64, UInt8
 
 from aitrade_cli.replay.interfaces import Value
 from aitrade_cli.replay.nested import nest
 
-Array: TypeAlias = np.ndarray | torch.Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Array: TypeAlias = np.ndarray | Tensor
+else:
+    Array: TypeAlias = Any  # torch is imported by those who ask for tensors only
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Batch:
         weights: importance weights, ``None`` where all weigh 1.
     """
 
-    fields: dict[str, Array]
+    fields: Mapping[str, Array]
     indices: Int64[np.ndarray, " n"]
     weights: Float32[np.ndarray, " n"] | None = None
 
@@ -52,12 +56,16 @@ class Batch:
 def new_block(rows: int, record_bytes: int, device: str | None) -> UInt8[np.ndarray, "n record"]:
     """Room for gathered records; page-locked where they go on to a CUDA device."""
     if device is not None and device.startswith("cuda"):
+        import torch
+
         return torch.empty((rows, record_bytes), dtype=torch.uint8, pin_memory=True).numpy()
     return np.empty((rows, record_bytes), np.uint8)
 
 
-def as_tensors(fields: dict[str, np.ndarray], device: str) -> dict[str, Array]:
+def as_tensors(fields: Mapping[str, np.ndarray], device: str) -> dict[str, Array]:
     """The same memory as tensors; on another device a copy that does not wait."""
+    import torch
+
     made: dict[str, Array] = {}
     for name, array in fields.items():
         tensor = torch.from_numpy(array)

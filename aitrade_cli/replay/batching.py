@@ -20,7 +20,9 @@ from aitrade_cli.replay.ring import (
     TERMINATED,
     TRUNCATED,
     Ring,
+    beside,
     end_episodes,
+    write_field,
 )
 from aitrade_cli.replay.schema import NEXT, STATE, Schema, SchemaMismatch
 
@@ -109,6 +111,8 @@ def mark(value: Value, rows: tuple[int, ...]) -> Bool[np.ndarray, " n"]:
     if value is None:
         return np.zeros(rows, np.bool_)
     array = np.asarray(value)
+    if array.dtype == np.bool_ and array.shape == rows:
+        return array
     if array.size != rows[0]:
         raise SchemaMismatch(f"{array.size} end marks for {rows[0]} rows")
     return array.reshape(rows).astype(np.bool_)
@@ -138,23 +142,80 @@ def add_sequence(ring: Ring, rows: Incoming, env: int) -> None:
     ring.know(env + 1)
     count = len(rows)
     state = tuple(rows.stored[field.name] for field in ring.schema.state)
-    ends = rows.terminated | rows.truncated
-    breaks = ends.copy()
-    if rows.next_state is not None:
+    breaks = rows.terminated | rows.truncated
+    if rows.next_state is not None and count > 1:
         after = tuple(array[:-1] for array in rows.next_state)
         breaks[:-1] |= differing(after, tuple(array[1:] for array in state))
-    goes_on = continues(ring, tuple(array[:1] for array in state), np.array([env]))[0]
-    if ring.last[env] >= 0 and not goes_on:
+    if ring.last[env] >= 0 and not continues(ring, tuple(array[:1] for array in state), [env])[0]:
         end_episodes(ring, np.array([env]))
+    if not breaks[:-1].any() and ring.total % ring.resident + count < ring.resident:
+        add_run(ring, rows, env)
+    else:
+        add_runs(ring, rows, breaks, env)
+
+
+def add_run(ring: Ring, rows: Incoming, env: int) -> None:
+    """One stretch of an episode that lies in the ring without a seam."""
+    count, index, last = len(rows), ring.total, ring.last[env]
+    if last < 0:
+        ring.episode[env], ring.step[env] = ring.next_episode, 0
+        ring.next_episode += 1
+    slot = index % ring.capacity
+    where = slice(slot, slot + count)
+    if ring.unusable:
+        ring.evict(np.arange(slot, slot + count))
+    place = index % ring.resident
+    for field in ring.schema.fields:
+        write_field(ring, field, slice(place, place + count), rows.stored[field.name])
+    lines = ring.columns[where]
+    lines["episode"], lines["env"], lines["back"] = ring.episode[env], env, 1
+    lines["step"] = np.arange(ring.step[env], ring.step[env] + count)
+    lines["back"][0] = index - last if last >= 0 else 0
+    ring.flags[where] = rows.terminated * np.uint8(TERMINATED) + rows.truncated * np.uint8(
+        TRUNCATED
+    )
+    ring.following[where] = np.arange(slot + 1, slot + count + 1)
+    if last >= max(0, index + count - ring.capacity):
+        ring.following[last % ring.capacity] = slot
+    if ring.rewards is not None and ring.resident < ring.capacity:
+        ring.rewards[where] = rows.stored["reward"]
+    ring.total += count
+    ring.last[env], ring.step[env] = index + count - 1, ring.step[env] + count
+    settle(ring, rows, env)
+
+
+def settle(ring: Ring, rows: Incoming, env: int) -> None:
+    """Keep the state that the newest row of an environment led to."""
+    slot = (ring.total - 1) % ring.capacity
+    ended = bool(rows.terminated[-1] or rows.truncated[-1])
+    ring.awaited[env] = False
+    if ring.schema.stores_next:
+        own = np.arange(ring.total - len(rows), ring.total) % ring.capacity
+        ring.following[own] = own
+    elif rows.next_state is not None:
+        ring.following[slot] = ring.capacity + 1 + env
+        ring.awaited[env] = True
+        for field, array in zip(ring.schema.state, rows.next_state, strict=True):
+            ring.views[field.name][ring.spare(env)] = array[-1]
+    else:
+        ring.following[slot] = ring.zero_slot if rows.terminated[-1] else NOTHING
+        ring.flags[slot] |= NO_LAST_STATE if ended else 0
+    if ended:
+        end_episodes(ring, np.array([env]))
+
+
+def add_runs(ring: Ring, rows: Incoming, breaks: Bool[np.ndarray, " n"], env: int) -> None:
+    """The same for stretches of several episodes, each with its last state behind it."""
+    count = len(rows)
     # where each transition and each last state comes to lie
     finals = breaks if rows.next_state is not None else np.zeros(count, np.bool_)
-    before = np.concatenate(([0], np.cumsum(finals)[:-1]))
-    at = np.arange(count) + before
+    at = np.arange(count)
+    at[1:] += np.cumsum(finals)[:-1]
     last_at = at[finals] + 1
-    made = columns_of(ring, breaks, at, int(count + finals.sum()), env)
+    made = columns_of(ring, breaks, at, count + int(np.count_nonzero(finals)), env)
     made["flags"][at] = rows.terminated * TERMINATED + rows.truncated * TRUNCATED
     if rows.next_state is None:
-        made["flags"][at[ends]] |= NO_LAST_STATE
+        made["flags"][at[rows.terminated | rows.truncated]] |= NO_LAST_STATE
     made["flags"][last_at] = LAST_STATE
     index = ring.total + np.arange(len(made))
     slots, places = index % ring.capacity, index % ring.resident
@@ -166,24 +227,22 @@ def add_sequence(ring: Ring, rows: Incoming, env: int) -> None:
             ring.views[field.name][ring.spare(env)] = array[-1]
     link(ring, rows, slots, at, breaks, env)
     ring.place(made, slots)
-    remember(
-        ring,
-        made,
-        at[-1],
-        open_now=not breaks[-1],
-        told=rows.next_state is not None,
-        env=env,
-        base=int(index[0]),
-    )
+    goes_on = not breaks[-1]
+    ring.last[env] = int(index[at[-1]]) if goes_on else -1
+    ring.awaited[env] = goes_on and rows.next_state is not None
+    ring.episode[env] = int(made["episode"][at[-1]])
+    ring.step[env] = int(made["step"][at[-1]]) + 1
 
 
-def continues(ring: Ring, state: Sequence[np.ndarray], envs: Numbers) -> Bool[np.ndarray, " n"]:
+def continues(
+    ring: Ring, state: Sequence[np.ndarray], envs: Sequence[int]
+) -> Bool[np.ndarray, " n"]:
     """Whether each state is the one that its environment's newest transition led to."""
     last = np.array([ring.last[env] for env in envs])
     known = np.array([ring.awaited[env] for env in envs])
     if not known.any():
         return last >= 0
-    spare = ring.resident + 1 + envs
+    spare = ring.resident + 1 + np.asarray(envs)
     kept = [ring.views[field.name][spare] for field in ring.schema.state]
     return (last >= 0) & ~(known & differing(state, kept))
 
@@ -241,22 +300,11 @@ def link(
             ring.following[slots[-1]] = ring.capacity + 1 + env
 
 
-def remember(
-    ring: Ring, made: np.ndarray, at: np.int64, *, open_now: bool, told: bool, env: int, base: int
-) -> None:
-    ring.last[env] = base + int(at) if open_now else -1
-    ring.awaited[env] = open_now and told
-    ring.episode[env] = int(made["episode"][at])
-    ring.step[env] = int(made["step"][at]) + 1
-
-
 def write(ring: Ring, stored: Mapping[str, np.ndarray], places: Numbers) -> None:
-    """Copy fields to record rows, as one slice where they lie side by side."""
-    first, last = int(places[0]), int(places[-1])
-    beside = last - first == len(places) - 1
-    where = slice(first, last + 1) if beside else places
-    for name, array in stored.items():
-        ring.views[name][where] = array
+    """Copy fields to record rows."""
+    where = beside(places)
+    for field in ring.schema.fields:
+        write_field(ring, field, where, stored[field.name])
 
 
 def keep_rewards(ring: Ring, rows: Incoming, slots: Numbers) -> None:
@@ -271,7 +319,7 @@ def add_step(ring: Ring, rows: Incoming, final_state: tuple[np.ndarray, ...] | N
     envs = np.arange(count)
     state = tuple(rows.stored[field.name] for field in ring.schema.state)
     last = np.array(ring.last[:count])
-    alive = continues(ring, state, envs)
+    alive = continues(ring, state, range(count))
     broken = np.flatnonzero((last >= 0) & ~alive)
     if len(broken):
         end_episodes(ring, broken)

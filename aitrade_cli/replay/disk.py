@@ -106,6 +106,7 @@ class Disk:
             self.layout,
             Head(self.folder, seen.mark),
             self.codecs[-1],
+            self.pager.forget,
             power_safe=power_safe,
         )
         whole = seen.segments and not seen.segments[-1].gaps and seen.segments[-1].header_whole

@@ -19,6 +19,8 @@ def fitting(field: Field, value: Value, rows: tuple[int, ...] = ()) -> np.ndarra
     """
     array = np.asarray(value)
     shape = (*rows, *field.shape)
+    if array.shape == shape and array.dtype == field.dtype:
+        return array
     if array.shape != shape:
         if array.size != np.prod(shape, dtype=np.int64) or array.shape[: len(rows)] != rows:
             raise SchemaMismatch(

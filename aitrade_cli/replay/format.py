@@ -93,7 +93,9 @@ def read_segment_header(data: bytes | memoryview) -> SegmentHeader | None:
         raise NewerFormat(version)
     start = SEGMENT.size + CHECK.size
     manifest = bytes(data[start : start + length])
-    return SegmentHeader(store, first, manifest) if zlib.crc32(manifest) == check else None
+    made = SegmentHeader(store, first, manifest)
+    padding = bytes(data[start + length : made.bytes])
+    return made if zlib.crc32(manifest) == check and not any(padding) else None
 
 
 @dataclass(frozen=True, slots=True)

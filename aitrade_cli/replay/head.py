@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 from typing import Final
 
-from aitrade_cli.replay.format import HEAD_PLACES, Mark, read_mark
+from aitrade_cli.files import replace
+from aitrade_cli.replay.format import CHECK, HEAD, HEAD_PLACES, Mark, read_mark
 
 NAME: Final = "head"
+MARK_BYTES: Final = HEAD.size + CHECK.size
+PLACE_BYTES: Final = HEAD_PLACES[1]
+SIZE: Final = PLACE_BYTES * len(HEAD_PLACES)
 
 
 def read_marks(folder: Path) -> list[Mark | None]:
@@ -25,15 +29,22 @@ def newest(marks: list[Mark | None]) -> Mark | None:
     return max(known, key=lambda mark: mark.sequence, default=None)
 
 
-def write_both(folder: Path, mark: Mark) -> None:
-    """Start the head file anew, both places alike."""
-    descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def only_marks(folder: Path) -> bool:
+    """Whether nothing but zeros stands beside the marks."""
     try:
-        for place in HEAD_PLACES:
-            os.pwrite(descriptor, mark.pack(), place)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        data = bytearray((folder / NAME).read_bytes())
+    except OSError:
+        return True  # the marks themselves are missed
+    whole = len(data) == SIZE
+    for place in HEAD_PLACES:
+        data[place : place + MARK_BYTES] = bytes(MARK_BYTES)
+    return whole and not any(data)
+
+
+def write_both(folder: Path, mark: Mark) -> None:
+    """Start the head file anew in one step, both places alike."""
+    packed = mark.pack()
+    replace(folder / NAME, b"".join(packed.ljust(PLACE_BYTES, b"\0") for _ in HEAD_PLACES))
 
 
 class Head:

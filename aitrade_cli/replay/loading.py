@@ -62,6 +62,7 @@ def put_columns(ring: Ring, columns: np.ndarray) -> None:
     """Columns of the next rows; of more than the ring holds, the newest stay."""
     index = ring.total + np.arange(len(columns))
     ring.columns[index % ring.capacity] = columns
+    ring.flags[index % ring.capacity] = columns["flags"]
     ring.total += len(columns)
 
 
@@ -85,9 +86,8 @@ def put_records(ring: Ring, data: memoryview, found: Found, codecs: list[Codec])
 
 
 def mark_damaged(ring: Ring, index: np.ndarray) -> None:
-    made = np.zeros(len(index), COLUMNS)
-    made["flags"] = DAMAGED
-    ring.columns[index % ring.capacity] = made
+    ring.columns[index % ring.capacity] = np.zeros(len(index), COLUMNS)
+    ring.flags[index % ring.capacity] = DAMAGED
 
 
 def lose(ring: Ring, end: int) -> None:
@@ -101,16 +101,16 @@ def tie(ring: Ring, since: int) -> None:
     """Rebuild links and counts after rows from ``since`` on were loaded."""
     index = np.arange(max(since, ring.first), ring.total)
     slots = index % ring.capacity
-    columns = ring.columns[slots]
+    columns, flags = ring.columns[slots], ring.flags[slots]
     ring.following[slots] = NOTHING
     if ring.schema.stores_next:
-        ring.following[slots] = np.where(columns["flags"] & UNUSABLE, NOTHING, slots)
+        ring.following[slots] = np.where(flags & UNUSABLE, NOTHING, slots)
     else:
         before = index - columns["back"]
         linked = (columns["back"] > 0) & (before >= ring.first)
         # Where a state was kept at a commit and came again as a row, the row is the later one.
         ring.following[before[linked] % ring.capacity] = slots[linked]
-        ended = (columns["flags"] & TERMINATED > 0) & (columns["flags"] & NO_LAST_STATE > 0)
+        ended = (flags & TERMINATED > 0) & (flags & NO_LAST_STATE > 0)
         ring.following[slots[ended]] = ring.zero_slot
     live = np.arange(ring.first, ring.total) % ring.capacity
     ring.unusable = int(np.count_nonzero(ring.flags[live] & UNUSABLE))

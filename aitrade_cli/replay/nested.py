@@ -13,6 +13,8 @@ def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
 
     A list is an array's value, not a nest.
     """
+    if not any(isinstance(value, (Mapping, tuple)) for value in fields.values()):
+        return dict(fields)
     return {name: value for key, inner in fields.items() for name, value in leaves(key, inner)}
 
 

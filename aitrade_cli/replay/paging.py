@@ -11,7 +11,7 @@ import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,10 @@ class TornRecord(BadInput):
 
     default_hint = "`aitrade replay verify STORE` names everything that is damaged"
 
+    def __init__(self, row: int, said: str) -> None:
+        super().__init__(f"row {row} {said}")
+        self.row = row
+
 
 class Pager:
     """Fetches records by slot, from memory where they are and from segments where not.
@@ -52,6 +56,7 @@ class Pager:
         self.codecs = codecs
         self.files: dict[Path, int] = {}
         self.unpacked: OrderedDict[tuple[Path, int], Block] = OrderedDict()
+        self.waiting: list[Future[None]] = []
         self.pool: ThreadPoolExecutor | None = None
 
     def fetch(self, slots: Slots, out: Block) -> None:
@@ -84,10 +89,12 @@ class Pager:
                     length = ring.schema.record_bytes
                     os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
         share = -(-len(plan) // READERS)
-        return [
+        made = [
             self.pool.submit(self.read, plan[start : start + share], out)
             for start in range(0, len(plan), share)
         ]
+        self.waiting = [job for job in self.waiting if not job.done()] + made
+        return made
 
     def plan(self, index: Slots, places: Slots) -> Iterator[tuple[int, int, int, int, Placed]]:
         """Descriptor, offset (-1 in a packed block), row and place in the batch of each record."""
@@ -98,7 +105,7 @@ class Pager:
             placed = self.layout.placed[position]
             header = placed.found.header
             if not header.first <= row < header.end or header.is_hole:
-                raise TornRecord(f"row {row} is not in any segment")
+                raise TornRecord(row, "is in no segment")
             raw = self.codecs[header.codec].name == RAW
             inside = placed.found.offset + header.payload_at + (row - header.first) * length
             yield self.descriptor(placed.path), inside if raw else -1, row, place, placed
@@ -112,12 +119,12 @@ class Pager:
             if offset >= 0:
                 os.preadv(descriptor, [into], offset)
             else:
-                into[:] = self.unpack(placed)[row - placed.found.header.first].data
+                into[:] = self.unpack(placed, row)[row - placed.found.header.first].data
             kept = int.from_bytes(into[sealed:], "little")
             if zlib.crc32(into[:sealed], row & LOW_BITS) != kept:
-                raise TornRecord(f"row {row} in `{placed.path.name}` is torn")
+                raise TornRecord(row, f"in `{placed.path.name}` is torn")
 
-    def unpack(self, placed: Placed) -> Block:
+    def unpack(self, placed: Placed, row: int) -> Block:
         """The records of a packed block; the blocks read last are kept."""
         key = placed.path, placed.found.offset
         found = self.unpacked.get(key)
@@ -128,7 +135,7 @@ class Pager:
             length = self.ring.schema.record_bytes
             found = decoded(memoryview(payload), header, self.codecs, length)
             if found is None:
-                raise TornRecord(f"rows {header.first} to {header.end - 1} cannot be unpacked")
+                raise TornRecord(row, f"in `{placed.path.name}` cannot be unpacked")
             found = np.ascontiguousarray(found)
             self.unpacked[key] = found
             while len(self.unpacked) > DECODED_BLOCKS:
@@ -144,8 +151,9 @@ class Pager:
         return self.files[path]
 
     def forget(self, path: Path) -> None:
-        """Close a segment that was deleted."""
+        """Close a segment that was deleted, once nobody reads it any more."""
         if path in self.files:
+            wait(self.waiting)
             os.close(self.files.pop(path))
 
     def close(self) -> None:

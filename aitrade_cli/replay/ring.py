@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.replay.schema import Schema
+from aitrade_cli.replay.schema import Field, Schema
 
 COLUMNS: Final = np.dtype(
     [
@@ -28,8 +28,7 @@ COLUMNS: Final = np.dtype(
         ("", "V3"),
     ]
 )
-LINE: Final = struct.Struct("<qiiiB3x")
-FLAGS_AT: Final = 20
+LINE: Final = struct.Struct("<qiii4x")
 TERMINATED: Final = 1
 TRUNCATED: Final = 2
 LAST_STATE: Final = 4  # the row holds nothing but the last state of its episode
@@ -69,8 +68,12 @@ class Ring:
         self.following = np.full(capacity, NOTHING, np.int32)
         self.raw = self.records.reshape(-1).data
         self.lines = self.columns.view(np.uint8).data
-        self.flags = self.columns["flags"]
+        self.flags = np.zeros(capacity, np.uint8)  # apart, where a draw finds them sooner
+        self.marks = self.flags.data
         self.views = views_of(schema, self.records)
+        self.pieces = {
+            field.name: piece_view(schema, self.records, field) for field in schema.fields
+        }
         self.zero_slot = capacity
         self.rewards = self.rewards_in_memory()
         # of each environment: index of its newest row or -1, its episode, its next step
@@ -99,7 +102,7 @@ class Ring:
     @property
     def bytes(self) -> int:
         """Memory that rows, columns and links can take."""
-        per_row = COLUMNS.itemsize + self.following.itemsize
+        per_row = COLUMNS.itemsize + self.following.itemsize + self.flags.itemsize
         return self.resident * self.schema.record_bytes + self.capacity * per_row
 
     def spare(self, env: int) -> int:
@@ -138,6 +141,7 @@ class Ring:
         """Write the columns of new rows and count them in."""
         self.evict(slots)
         self.columns[slots] = columns
+        self.flags[slots] = columns["flags"]
         self.unusable += int(np.count_nonzero(columns["flags"] & UNUSABLE))
         self.total += len(slots)
 
@@ -146,6 +150,34 @@ def views_of(schema: Schema, records: UInt8[np.ndarray, "n record"]) -> dict[str
     """Each field of many records as an array of its own, no byte copied."""
     rows = records.view(schema.record)[:, 0]
     return {field.name: rows[field.name] for field in schema.fields}
+
+
+def piece_view(schema: Schema, records: UInt8[np.ndarray, "n record"], field: Field) -> np.ndarray:
+    """A field as one item a row: three times as fast to copy as an array of numbers."""
+    return np.ndarray(
+        (len(records),),
+        np.dtype(f"V{field.bytes}"),
+        records,
+        schema.offset(field.name),
+        (schema.record_bytes,),
+    )
+
+
+def write_field(
+    ring: Ring, field: Field, where: slice | Int64[np.ndarray, " n"], rows: np.ndarray
+) -> None:
+    """Copy one field of many rows to record rows ``where``."""
+    if rows.ndim == 1:
+        ring.views[field.name][where] = rows
+        return
+    flat = np.ascontiguousarray(rows).reshape(len(rows), field.bytes // rows.itemsize)
+    ring.pieces[field.name][where] = flat.view(f"V{field.bytes}")[:, 0]
+
+
+def beside(places: Int64[np.ndarray, " n"]) -> slice | Int64[np.ndarray, " n"]:
+    """Ascending places as a slice, where they lie side by side."""
+    first, last = int(places[0]), int(places[-1])
+    return slice(first, last + 1) if last - first == len(places) - 1 else places
 
 
 def put_last_states(ring: Ring, envs: Int64[np.ndarray, " n"]) -> None:

@@ -135,6 +135,12 @@ def columns_bytes(data: Bytes, found: Found) -> Bytes | None:
     return piece if zlib.crc32(piece) == found.header.columns_crc else None
 
 
+def padding_is_zero(data: Bytes, found: Found) -> bool:
+    """Whether the bytes behind the payload are the zeros that were written."""
+    start = found.offset + found.header.payload_at + found.header.payload_bytes
+    return not any(data[start : found.end])
+
+
 def payload_bytes(data: Bytes, found: Found) -> tuple[Bytes, bool]:
     """The payload of a block, and whether its checksum is right."""
     start = found.offset + found.header.payload_at

@@ -13,10 +13,11 @@ from jaxtyping import Bool
 
 from aitrade_cli.errors import BadInput, Refused, Usage
 from aitrade_cli.replay.adding import Adder
-from aitrade_cli.replay.batch import Batch, as_tensors, new_block
+from aitrade_cli.replay.ahead import Ahead, Drawn, made_of
+from aitrade_cli.replay.batch import Batch, new_block
 from aitrade_cli.replay.batching import add_sequence, add_step, final_states, incoming
 from aitrade_cli.replay.disk import Disk, open_disk
-from aitrade_cli.replay.gathering import Block, Slots, Wish, follow, from_spans, lay_out, needed
+from aitrade_cli.replay.gathering import Block, Slots, Wish, follow, from_spans, needed
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
 from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.schema import Schema
@@ -55,6 +56,8 @@ class ReplayStore:
         codec: how blocks are packed on disk; not at all without it.
         mode: ``a`` to add, ``r`` to read beside a writer.
         seed: of the draws.
+        prefetch: batches that are read from disk before they are asked for; their rows were
+            drawn that much earlier. 0 reads when asked.
         power_safe: sync every commit to the disk, so that it survives a loss of power too.
 
     Raises:
@@ -73,6 +76,7 @@ class ReplayStore:
         codec: Codec | None = None,
         mode: Literal["a", "r"] = "a",
         seed: int = 0,
+        prefetch: int = 2,
         power_safe: bool = False,
     ) -> None:
         self.disk: Disk | None = None
@@ -94,6 +98,7 @@ class ReplayStore:
         if self.disk is not None:
             self.disk.restore(self.sampler)
         self._adder = Adder(self.ring)
+        self._ahead = Ahead(self.ring, self.disk, self._draw, depth=prefetch)
         uniform = isinstance(self.sampler, Uniform)
         self._added: Callable[[int, int], None] | None = None if uniform else self.sampler.added
 
@@ -215,6 +220,8 @@ class ReplayStore:
             NothingToSample: no row can be drawn.
         """
         wish = Wish(n_step, discount, window, pad)
+        if self.disk is not None and self.disk.partly:
+            return self._ahead.take(batch, wish, device)
         indices, weights = self._draw(batch, wish)
         return self._build(indices, weights, wish, device)
 
@@ -279,6 +286,7 @@ class ReplayStore:
 
     def close(self) -> None:
         """Commit, keep the priorities, and let go of the folder."""
+        self._ahead.drop()
         if self.disk is not None:
             self.disk.close(self.sampler)
 
@@ -326,10 +334,7 @@ class ReplayStore:
             wanted = needed(self.ring, slots, steps, wish)
             block = new_block(len(wanted), self.schema.record_bytes, device)
             self._fetch(wanted, block)
-        fields = lay_out(self.ring, block, steps, wish, len(indices))
-        if device is None:
-            return Batch({**fields}, indices, weights)
-        return Batch(as_tensors(fields, device), indices, weights)
+        return made_of(self.ring, Drawn(indices, weights, steps, block), wish, device)
 
     def _fetch(self, slots: Slots, out: Block) -> None:
         if self.disk is not None and self.disk.partly:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from aitrade_cli.replay.ring import Ring
+from aitrade_cli.replay.ring import UNUSABLE, Ring
 
 Pad: TypeAlias = Literal["repeat", "zeros", "skip"]
 Slots: TypeAlias = Int64[np.ndarray, " n"]
@@ -43,7 +43,7 @@ def windows(ring: Ring, at: Slots, width: int, pad: Pad) -> Window:
     far_slot = np.where(held, far, index) % ring.capacity
     straight = held & (ring.columns["episode"][far_slot] == ring.columns["episode"][at])
     straight &= ring.columns["step"][far_slot] == step - reach
-    straight &= ring.columns["flags"][far_slot] & 12 == 0
+    straight &= ring.flags[far_slot] & UNUSABLE == 0
     # the row at place k is `width - 1 - k` steps older, or the first one of the episode
     older = np.arange(width - 1, -1, -1)
     slots = (index[:, None] - np.minimum(older, reach[:, None])) % ring.capacity
@@ -65,7 +65,7 @@ def walk_back(ring: Ring, index: int, reach: int, slots: Int64[np.ndarray, " wid
         slots[place] = index % ring.capacity
         back = int(ring.columns["back"][slots[place]])
         index -= back
-        if back < 1 or index < ring.first or ring.flags[index % ring.capacity] & 12:
+        if back < 1 or index < ring.first or ring.flags[index % ring.capacity] & UNUSABLE:
             return False
     slots[: width - reach] = index % ring.capacity
     return True

@@ -1,0 +1,58 @@
+"""`aitrade replay sample`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aitrade_cli.commands.options import Force, Json, Seed, option
+from aitrade_cli.commands.replay_options import Memory, Store
+from aitrade_cli.pipeline import emit, output_name, write_output
+
+
+def replay_sample(
+    store: Store,
+    batch: Annotated[str, option("--batch", "-b", metavar="N,…", help="Rows to draw")] = "256",
+    prioritized: Annotated[
+        bool, option("--prioritized", help="In proportion to the priorities that are kept")
+    ] = False,
+    n_step: Annotated[int, option("--n-step", min=1, help="Rewards that are summed")] = 1,
+    discount: Annotated[
+        float, option("--discount", min=0.0, max=1.0, help="Of one step, for `--n-step`")
+    ] = 0.99,
+    stack: Annotated[
+        int, option("--stack", min=0, help="States that `obs` holds, oldest first; 0 for one")
+    ] = 0,
+    memory: Memory = None,
+    output: Annotated[
+        str | None, option("--output", "-o", metavar="FILE", help="Where to write .npz, or `-`")
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """The batch is an .npz with every field, `next_obs`, `terminated`, `truncated`, `discount`,
+    `indices` and, with `--prioritized`, `weights`. Without `-o` only its shapes are shown.
+    Priorities are read, not changed.
+    """
+    from pathlib import Path
+
+    from aitrade_cli.replay.exporting import packed, report_of
+    from aitrade_cli.replay.sizes import parse_bytes, parse_count
+    from aitrade_cli.replay.store import ReplayStore
+
+    rows = parse_count(batch, "--batch")
+    limit = None if memory is None else parse_bytes(memory, "--memory")
+    target = None if output is None else output_name(store, output, ".npz", force=force)
+    sampler = None
+    if prioritized:
+        from aitrade_cli.replay.priorities import Proportional
+
+        sampler = Proportional()
+    with ReplayStore(
+        Path(store), memory=limit, sampler=sampler, mode="r", seed=seed, prefetch=0
+    ) as opened:
+        drawn = opened.sample(rows, n_step=n_step, discount=discount, window=stack)
+        report = report_of(opened, drawn, seed)
+        if target is not None:
+            write_output(target, packed(drawn), force=force)
+    emit(report, command="replay sample", as_json=as_json, artefact=target)
