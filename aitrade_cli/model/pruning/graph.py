@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.model.pruning.groups import Group, Member, Untouched
+from aitrade_cli.model.pruning.groups import Group, Member, NoRule, Untouched
 from aitrade_cli.model.pruning.stand_ins import Meaning, put_in
 
 NORMS: Final = (nn.LayerNorm, nn.GroupNorm)  # look at all units at once, so none can just go
@@ -24,10 +24,6 @@ class NotTraceable(BadInput):
     """The network's forward cannot be followed."""
 
     default_hint = "plain layers on one window [batch, time, feature] can be followed"
-
-
-class _Unsupported(Exception):
-    """A layer for which no rule is written down."""
 
 
 def find_groups(
@@ -61,7 +57,7 @@ def find_groups(
         name = meanings[root].name if root in meanings else names[root]
         try:
             members = members_of(one, meanings, names, parameters)
-        except _Unsupported as reason:
+        except NoRule as reason:
             untouched.append(Untouched(name, str(reason)))
             continue
         whole = root in meanings and meanings[root].whole
@@ -112,12 +108,12 @@ def places_of(
     """For each unit, where it lies.
 
     Raises:
-        _Unsupported: some unit lies in more places than another.
+        NoRule: some unit lies in more places than another.
     """
     order = np.argsort(np.asarray(roots), kind="stable")
     counts = np.bincount(np.asarray(roots), minlength=units)
     if len(counts) != units or len(set(counts.tolist())) != 1:
-        raise _Unsupported("its units lie in differently many places")
+        raise NoRule("its units lie in differently many places")
     return np.asarray(places, dtype=np.int64)[order].reshape(units, -1)
 
 
@@ -128,17 +124,17 @@ def plain_members(
     if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
         if isinstance(layer, nn.Linear) or layer.groups == 1:
             return affine(layer, name, made, places)
-        raise _Unsupported(f"`{name}` is a grouped convolution")
+        raise NoRule(f"`{name}` is a grouped convolution")
     if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         kinds = [kind for kind, value in layer.state_dict().items() if value.dim() == 1]
         return [Member(f"{name}.{kind}", 0, places, "makes") for kind in kinds]
     if isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
         return []
     if isinstance(layer, NORMS):
-        raise _Unsupported(f"`{name}` normalizes over all of its units at once")
+        raise NoRule(f"`{name}` normalizes over all of its units at once")
     if not list(layer.parameters(recurse=False)):
         return []
-    raise _Unsupported(f"no rule is known for `{name}`, a {type(layer).__name__}")
+    raise NoRule(f"no rule is known for `{name}`, a {type(layer).__name__}")
 
 
 def affine(

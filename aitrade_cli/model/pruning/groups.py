@@ -15,6 +15,10 @@ from aitrade_cli.model.surgery import Cut
 Side = Literal["makes", "reads"]
 
 
+class NoRule(Exception):
+    """A layer whose units nobody wrote down how to cut."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
     """The part of one tensor that a group's units own.

@@ -13,11 +13,12 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
 from aitrade_cli.model.architectures.transformer import Attention
-from aitrade_cli.model.pruning.groups import Member
+from aitrade_cli.model.pruning.groups import Member, NoRule
 
 GATES: Final = {nn.LSTM: 4, nn.GRU: 3}  # in torch's order; all of a gate's rows lie together
 
@@ -57,6 +58,25 @@ class StandInRecurrence(nn.Module):
         return out, (last, last) if self.pair else last
 
 
+class StandInOpaque(nn.Module):
+    """For a recurrence whose own units stay: only what it reads can be followed through it."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        directions = 2 if layer.bidirectional else 1
+        self.size = layer.proj_size or layer.hidden_size
+        self.states = directions * layer.num_layers
+        self.batch_first = layer.batch_first
+        self.pair = isinstance(layer, nn.LSTM)
+        self.level = nn.Linear(layer.input_size, directions * self.size)
+
+    def forward(self, steps: Tensor, _: object = None) -> tuple[Tensor, object]:
+        out = self.level(steps)
+        last = (out[:, -1] if self.batch_first else out[-1])[:, : self.size]
+        every = torch.stack([last] * self.states)
+        return out, (every, every) if self.pair else every
+
+
 class StandInAttention(nn.Module):
     """One output a head."""
 
@@ -80,6 +100,10 @@ def put_in(network: nn.Module) -> Mapping[nn.Module, Meaning]:
             gates = GATES[type(layer)]
             for depth, level in enumerate(recurrence.levels):
                 meanings[level] = recurrent(name, depth, gates, layer.hidden_size, layer.bias)
+        elif isinstance(layer, nn.RNNBase):
+            opaque = StandInOpaque(layer)
+            replace(network, name, opaque)
+            meanings[opaque.level] = only_reading(name, layer.bidirectional)
         elif isinstance(layer, Attention):
             attention = StandInAttention(layer)
             replace(network, name, attention)
@@ -109,6 +133,18 @@ def recurrent(name: str, depth: int, gates: int, hidden: int, bias: bool) -> Mea
 
     def reads(units: Int64[np.ndarray, "unit place"]) -> list[Member]:
         return [Member(f"{name}.weight_ih_l{depth}", 1, units, "reads")]
+
+    return Meaning(name, makes, reads)
+
+
+def only_reading(name: str, bidirectional: bool) -> Meaning:
+    kinds = ["weight_ih_l0", *(["weight_ih_l0_reverse"] if bidirectional else [])]
+
+    def makes(_: Int64[np.ndarray, "unit place"]) -> list[Member]:
+        raise NoRule(f"no rule is known for `{name}`: two directions, a projection or plain tanh")
+
+    def reads(units: Int64[np.ndarray, "unit place"]) -> list[Member]:
+        return [Member(f"{name}.{kind}", 1, units, "reads") for kind in kinds]
 
     return Meaning(name, makes, reads)
 
