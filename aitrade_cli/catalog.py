@@ -94,6 +94,14 @@ COMMANDS: Final = (
         exit_codes=(0, 1, 2, 3, 4, 5, 6),
     ),
     Command(
+        "distill",
+        "aitrade_cli.commands.distill:distill",
+        "Train a smaller model on a large one's answers",
+        panel="Shrink and speed up",
+        example="aitrade distill fixtures/models/lstm.pt --student tcn --epochs 2 -o student.pt",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6),
+    ),
+    Command(
         "export-onnx",
         "aitrade_cli.commands.export_onnx:export_onnx",
         "Write a model as ONNX, verified against its source at many shapes",
@@ -235,6 +243,13 @@ ROWS: Final = (
         "quantize",
         "aitrade_cli.checks.quantize:half_precision",
         "aitrade quantize fixtures/models/mlp.pt --fp16 -o mlp.fp16.onnx",
+    ),
+    Row(
+        "M9",
+        "Knowledge distillation: logits, features and policies",
+        "distill",
+        "aitrade_cli.checks.distill:students_learn",
+        "aitrade distill fixtures/models/mlp.pt --student mlp --epochs 2 -o mlp.student.pt",
     ),
     Row(
         "M11",

@@ -1,0 +1,107 @@
+"""Proof of M9: students trained on the fixture models' answers, judged on held-out bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import geometric_mean
+from types import MappingProxyType
+from typing import Final
+
+import torch
+
+from aitrade_cli.checks.fixtures import fixtures_folder, model_file
+from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.fidelity.gain import Gain
+from aitrade_cli.model.loading import load
+from aitrade_cli.passes.distill import distill_artefact
+from aitrade_cli.passes.distill_report import DistillReport
+from aitrade_cli.passes.distill_settings import RECIPE, Settings
+
+STUDENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "mlp": "mlp",
+        "lstm": "lstm",
+        "gru": "gru",
+        "tcn": "tcn",
+        "transformer": "tcn",
+        "deeplob": "tcn",
+    }
+)
+LEAST_FEWER: Final = 4.0  # times
+QUICK: Final = ("mlp",)
+ONE_MAY_MISS: Final = 1  # of six
+CONDITIONS: Final = (
+    "parameters of the teacher over the student's; held-out loss against the same student "
+    "trained without the teacher, 95 % interval of a paired block bootstrap; speed at batch 1, "
+    "1 thread, one process a model"
+)
+
+
+def students_learn(quick: bool) -> CheckResult:
+    """A student of a quarter of the size is no worse on held-out bars than one without teacher."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        reports = {name: run(name, quick=quick) for name in (QUICK if quick else STUDENTS)}
+    finally:
+        torch.set_num_threads(threads)
+    gains = [gain_of(report) for report in reports.values()]
+    no_worse = sum(not worse(report) for report in reports.values())
+    least = len(reports) - (ONE_MAY_MISS if len(reports) > 1 else 0)
+    fewest = min(report.parameter_ratio for report in reports.values())
+    return CheckResult(
+        Measured(
+            speedup=geometric_mean([gain.speedup or 1.0 for gain in gains]),
+            speedup_low=geometric_mean([gain.speedup_low or 1.0 for gain in gains]),
+            speedup_high=geometric_mean([gain.speedup_high or 1.0 for gain in gains]),
+            memory_saved=1.0 - geometric_mean([gain.size_ratio or 1.0 for gain in gains]),
+        ),
+        (
+            Bound("parameters", fewest, LEAST_FEWER, "at_least", "times fewer"),
+            Bound("no worse than alone", no_worse, least, "at_least", "students"),
+        ),
+        f"{', '.join(reports)}: {CONDITIONS}",
+        tuple(case_of(name, report) for name, report in reports.items()),
+    )
+
+
+def run(name: str, *, quick: bool) -> DistillReport:
+    path = model_file(name)
+    source = load(path.read_bytes(), name=path.name)
+    settings = Settings(
+        STUDENTS[name],
+        recipe=replace(RECIPE, epochs=4) if quick else RECIPE,
+        data=None if quick else str(fixtures_folder() / "bars" / "eurusd_1h.parquet"),
+    )
+    return distill_artefact(source, settings, f"{name}.{STUDENTS[name]}.pt").report
+
+
+def worse(report: DistillReport) -> bool:
+    """The whole interval of the loss lies above that of the student alone."""
+    return any(
+        one.other == "student alone" and one.verdict == "higher" for one in report.differences
+    )
+
+
+def gain_of(report: DistillReport) -> Gain:
+    gain = report.equivalence.gain
+    if gain is None:
+        raise ValueError(f"{report.source} was shipped without being measured")
+    return gain
+
+
+def case_of(name: str, report: DistillReport) -> Case:
+    gain = gain_of(report)
+    student = next(one for one in report.models if one.name == "student")
+    found = next((one for one in report.differences if one.other == "student alone"), None)
+    against = (
+        "" if found is None else f", loss {found.nats:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    )
+    return Case(
+        name,
+        gain.speedup,
+        None if gain.size_ratio is None else 1.0 - gain.size_ratio,
+        f"{report.student}, {report.parameter_ratio:.1f}x fewer parameters, "
+        f"{student.agreement:.1%} as the teacher{against} against alone",
+    )
