@@ -115,7 +115,10 @@ def _(report: InfoReport) -> Sequence[Block]:
         ("Since it began", f"{report.rows_acknowledged:,} rows"),
         ("Episodes", f"{report.episodes:,}"),
         ("On disk", f"{bytes_text(report.size_bytes)} in {report.segments} segments"),
-        ("Packing", f"{ratio_text(report.size_ratio)} of the raw records; blocks: {names or 'none'}"),
+        (
+            "Packing",
+            f"{ratio_text(report.size_ratio)} of the raw records; blocks: {names or 'none'}",
+        ),
         ("Priorities", report.sampler or "none kept"),
         ("Format", str(report.format_version)),
     ]

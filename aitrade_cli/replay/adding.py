@@ -78,7 +78,7 @@ class Adder:
             self.reward[row] = reward
             if self.rewards is not None:
                 self.rewards[index % ring.capacity] = reward
-        if self.others:
+        if self.others or more:
             self.put_others(row, more, own_next)
         slot = index % ring.capacity
         flags = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)

@@ -276,7 +276,7 @@ def columns_of(
 def link(
     ring: Ring,
     rows: Incoming,
-    slots: Numbers,
+    slots: Int64[np.ndarray, " rows"],
     at: Numbers,
     breaks: Bool[np.ndarray, " n"],
     env: int,

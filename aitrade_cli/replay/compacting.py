@@ -233,5 +233,9 @@ def _(report: CompactReport) -> Sequence[Block]:
         ),
     )
     if report.blocks_before == report.blocks_after and report.size_ratio == 1.0:
-        return Verdict("Nothing to gain: every block is live and full"), Facts("", (("Store", report.store), *facts))
-    return Verdict(f"Compacted to {ratio} of its size"), Facts("", (("Store", report.store), *facts))
+        return Verdict("Nothing to gain: every block is live and full"), Facts(
+            "", (("Store", report.store), *facts)
+        )
+    return Verdict(f"Compacted to {ratio} of its size"), Facts(
+        "", (("Store", report.store), *facts)
+    )

@@ -13,7 +13,7 @@ from aitrade_cli.replay.schema import NEXT
 from aitrade_cli.replay.windows import Pad, spans, windows
 
 Slots: TypeAlias = Int64[np.ndarray, " n"]
-Block: TypeAlias = UInt8[np.ndarray, "n record"]
+Block: TypeAlias = UInt8[np.ndarray, "records record"]
 
 
 @runtime_checkable
@@ -98,7 +98,7 @@ def follow(ring: Ring, slots: Slots, wish: Wish) -> Steps:
     return steps_ahead(ring, slots, wish.n_step, wish.gamma)
 
 
-def needed(ring: Ring, slots: Slots, steps: Steps, wish: Wish) -> Slots:
+def needed(ring: Ring, slots: Slots, steps: Steps, wish: Wish) -> Int64[np.ndarray, " records"]:
     """Slots of every record that the batch needs, in the order in which `lay_out` reads them."""
     if wish.window == 0:
         return slots if ring.schema.stores_next else np.concatenate((slots, steps.reached))

@@ -107,7 +107,9 @@ def tie(ring: Ring, since: int) -> None:
         ring.following[slots] = np.where(flags & UNUSABLE, NOTHING, slots)
     else:
         before = index - columns["back"]
-        linked = (columns["back"] > 0) & (before >= ring.first)
+        linked = (columns["back"] > 0) & (before >= ring.first) & (flags & DAMAGED == 0)
+        # a damaged row leads nowhere, though the one after it is whole
+        linked &= ring.flags[before % ring.capacity] & DAMAGED == 0
         # Where a state was kept at a commit and came again as a row, the row is the later one.
         ring.following[before[linked] % ring.capacity] = slots[linked]
         ended = (flags & TERMINATED > 0) & (flags & NO_LAST_STATE > 0)

@@ -27,9 +27,16 @@ class Raw:
         return block.tobytes()
 
     def decode(self, data: bytes, count: int, record_bytes: int) -> Records:
-        if len(data) != count * record_bytes:
+        made = raw_records(memoryview(data), count, record_bytes)
+        if made is None:
             raise ValueError(f"{len(data)} bytes are not {count} records of {record_bytes}")
-        return np.frombuffer(data, np.uint8).reshape(count, record_bytes)
+        return made
+
+
+def raw_records(data: memoryview, count: int, record_bytes: int) -> Records | None:
+    if len(data) != count * record_bytes:
+        return None
+    return np.frombuffer(data, np.uint8).reshape(count, record_bytes)
 
 
 def codecs_of(manifest: Manifest) -> list[Codec]:
@@ -82,9 +89,10 @@ def decoded(
     if header.codec >= len(codecs):
         return None
     codec = codecs[header.codec]
-    data = payload if codec.name == RAW else bytes(payload)
+    if codec.name == RAW:
+        return raw_records(payload, header.count, record_bytes)
     try:
-        made = codec.decode(data, header.count, record_bytes)  # pyright: ignore[reportArgumentType]
-    except Exception:
+        made = codec.decode(bytes(payload), header.count, record_bytes)
+    except ValueError:
         return None
     return made if made.shape == (header.count, record_bytes) else None

@@ -180,7 +180,10 @@ def _(report: RepairReport) -> Sequence[Block]:
         ("Acknowledged", f"{report.rows_acknowledged:,} rows"),
         ("Segments rewritten", str(report.segments_rewritten)),
     )
-    blocks: list[Block] = [Verdict(said, good=report.rows_lost == 0), Facts("", (("Store", report.store), *facts))]
+    blocks: list[Block] = [
+        Verdict(said, good=report.rows_lost == 0),
+        Facts("", (("Store", report.store), *facts)),
+    ]
     if report.damages:
         blocks.append(table_of("What was damaged", report.damages))
     if report.unacknowledged:

@@ -219,7 +219,7 @@ class ReplayStore:
         Raises:
             NothingToSample: no row can be drawn.
         """
-        wish = Wish(n_step, discount, window, pad)
+        wish = self._wish(n_step, discount, window, pad)
         if self.disk is not None and self.disk.partly:
             return self._ahead.take(batch, wish, device)
         indices, weights = self._draw(batch, wish)
@@ -240,7 +240,7 @@ class ReplayStore:
         Raises:
             NothingToSample: one of them is stale or cannot be drawn.
         """
-        wish = Wish(n_step, discount, window, pad)
+        wish = self._wish(n_step, discount, window, pad)
         usable = self.sampleable(indices)
         usable[usable] = self._usable(indices[usable], wish)
         if not usable.all():
@@ -300,6 +300,16 @@ class ReplayStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _wish(self, n_step: int, discount: float, window: int, pad: Pad) -> Wish:
+        if n_step < 1 or window < 0 or not 0.0 <= discount <= 1.0:
+            raise Usage(f"no batch has n_step {n_step}, window {window}, discount {discount}")
+        if self.schema.stores_next and (n_step > 1 or window):
+            raise Usage(
+                "rows that hold their own `next_obs` are not followed to others",
+                hint="leave `next_obs` out of the schema; it is rebuilt",
+            )
+        return Wish(n_step, discount, window, pad)
 
     def _draw(self, batch: int, wish: Wish) -> tuple[Indices, np.ndarray | None]:
         if not len(self):
