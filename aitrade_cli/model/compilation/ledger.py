@@ -75,7 +75,7 @@ def recorded() -> tuple[str, ...]:
     mine = not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
     if path.is_symlink() or status.st_mode & OTHERS_MAY_WRITE or not mine:
         raise OpenLedger(path)
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         if status.st_size <= LEDGER_MAX:
             found = json.loads(path.read_bytes())
             if isinstance(found, list):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from jaxtyping import Float32
+from torch.jit.frontend import FrontendError
 
 from aitrade_cli.model.artefact import Artefact, Script
 from aitrade_cli.model.card import RunsOn
@@ -62,7 +63,7 @@ def hot(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         with quiet():  # the deprecation; see `LEGACY`
             return torch.jit.script(function)
-    except (RuntimeError, TypeError, OSError, NotImplementedError):
+    except (RuntimeError, TypeError, OSError, FrontendError):
         # OSError: no source, as in a console. The rest: Python that TorchScript does not speak.
         return function
 
