@@ -32,7 +32,8 @@ def keep(folder: Path, sampler: Sampler, total: int) -> None:
 def read_state(folder: Path) -> dict[str, np.ndarray] | None:
     """What was kept; None where there is nothing or it is damaged."""
     try:
-        with np.load(folder / NAME, allow_pickle=False) as file:
+        data = io.BytesIO((folder / NAME).read_bytes())
+        with np.load(data, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
