@@ -96,6 +96,6 @@ def test_the_arena_keeps_the_newest_blocks_wherever_they_come_to_lie(
         for block in range(max(0, number - kept + 1), number + 1):
             count = len(source[block])
             out = np.empty((count, 16), dtype=np.uint8)
-            arena.unpack(np.full(count, block), np.arange(count), out)
+            arena.unpack(np.full(count, block), np.arange(count), np.arange(count), out)
             assert np.array_equal(out, source[block])
     assert arena.packed_bytes <= arena.bytes

@@ -51,14 +51,15 @@ class Arena:
         self,
         blocks: Int64[np.ndarray, " k"],
         rows: Int64[np.ndarray, " k"],
-        out: UInt8[np.ndarray, "k record"],
+        places: Int64[np.ndarray, " k"],
+        out: UInt8[np.ndarray, "n record"],
     ) -> None:
-        """Rows of blocks that are all here.
+        """Rows of blocks that are all here, each to its place in ``out``.
 
         Raises:
             ValueError: one is not.
         """
-        unpack(self._words, self._starts, blocks % len(self._starts), rows, out)
+        unpack(self._words, self._starts, blocks % len(self._starts), rows, places, out)
 
     def _room(self, length: int) -> int:
         """Where so many words fit; the array grows where they do not."""

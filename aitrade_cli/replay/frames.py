@@ -127,13 +127,8 @@ class PackedRows:
             raise GoneRow(int(indices[wrong][0]), self.first, self.total)
         blocks, rows = indices // self.block_rows, indices % self.block_rows
         packed = self._where[blocks % len(self._where)] == ARENA
-        if packed.all():
-            self._arena.unpack(blocks, rows, out)
-            return
-        if packed.any():
-            unpacked = np.empty((int(packed.sum()), self.record_bytes), dtype=np.uint8)
-            self._arena.unpack(blocks[packed], rows[packed], unpacked)
-            out[packed] = unpacked
+        places = np.flatnonzero(packed)
+        self._arena.unpack(blocks[places], rows[places], places, out)
         for block in np.unique(blocks[~packed]).tolist():
             here = np.flatnonzero(blocks == block)
             out[here] = self._some(block, rows[here])
@@ -198,7 +193,7 @@ class PackedRows:
                 del self._others[number]
             else:
                 out = np.empty_like(self._open)
-                self._arena.unpack(np.full(self.block_rows, number), rows, out)
+                self._arena.unpack(np.full(self.block_rows, number), rows, rows, out)
                 self._arena.drop_before(number + 1)
             self._cold.push(number, out)
             self._named[number] = "cold"

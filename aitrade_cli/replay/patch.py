@@ -99,7 +99,7 @@ class Patch:
         view = words_of(data)
         start = np.zeros(1, dtype=np.int64)
         blocks = np.zeros(len(rows), dtype=np.int64)
-        unpack(view, start, blocks, rows, out)
+        unpack(view, start, blocks, rows, np.arange(len(rows), dtype=np.int64), out)
 
 
 def unpack(
@@ -107,7 +107,8 @@ def unpack(
     starts: Int64[np.ndarray, " block"],
     blocks: Int64[np.ndarray, " k"],
     rows: Int64[np.ndarray, " k"],
-    out: UInt8[np.ndarray, "k record"],
+    places: Int64[np.ndarray, " k"],
+    out: UInt8[np.ndarray, "n record"],
 ) -> None:
     """Unpack rows of many blocks that lie in one array.
 
@@ -116,20 +117,23 @@ def unpack(
         starts: where each block begins, in words.
         blocks: which block each row is of.
         rows: which row of its block.
+        places: in which row of ``out`` each comes to lie.
         out: where to; records of any length, fastest where it is a multiple of four.
 
     Raises:
         ValueError: a block is damaged, or a row is not there.
     """
+    if len(places) and not 0 <= places.min() <= places.max() < len(out):
+        raise ValueError(f"there is no place {int(places.max())} in a batch of {len(out)} rows")
     record = out.shape[1]
     direct = record % 4 == 0 and out.flags.c_contiguous and out.ctypes.data % 4 == 0
     words = -(-record // 4)
-    target = out.view(np.uint32) if direct else np.empty((len(rows), words), dtype=np.uint32)
-    wrong = decode_patches(view, view.view(np.uint16), starts, blocks, rows, target)
+    target = out.view(np.uint32) if direct else np.empty((len(out), words), dtype=np.uint32)
+    wrong = decode_patches(view, view.view(np.uint16), starts, blocks, rows, places, target)
     if wrong >= 0:
         raise ValueError(f"row {int(rows[wrong])} cannot be unpacked: its block is damaged")
     if not direct:
-        out[:] = target.view(np.uint8)[:, :record]
+        out[places] = target.view(np.uint8)[places, :record]
 
 
 def words_of(data: bytes) -> UInt32[np.ndarray, " word"]:

@@ -18,39 +18,40 @@ def decode_patches(
     starts: np.ndarray,
     blocks: np.ndarray,
     rows: np.ndarray,
+    places: np.ndarray,
     out: np.ndarray,
 ) -> int:
-    """Write row ``rows[q]`` of the packed block ``blocks[q]`` to ``out[q]``.
+    """Write row ``rows[q]`` of the packed block ``blocks[q]`` to ``out[places[q]]``.
 
     ``at32`` and ``at16`` are two views of the same bytes, ``starts`` says in 32-bit words
     where a block begins. Returns -1, or the first q whose block is not what was packed.
     """
     words = out.shape[1]
     for q in range(len(rows)):
-        head = starts[blocks[q]]
+        head, to = starts[blocks[q]], places[q]
         pairs, total, wide = np.int64(0), np.int64(0), False
-        lines, places, codes = head, head, head
+        lines, words_at, codes = head, head, head
         fits = head >= 0 and head + HEADER_WORDS <= len(at32) and at32[head] == MAGIC_VALUE
         if fits:
             count, wide = np.int64(at32[head + COUNT]), at32[head + WIDE] != 0
             pairs, total = np.int64(at32[head + PAIRS]), np.int64(at32[head + CODES])
             lines = head + HEADER_WORDS + words + pairs
-            places = lines + count + 1
-            codes = places + (pairs + 1) // 2
+            words_at = lines + count + 1
+            codes = words_at + (pairs + 1) // 2
             end = codes + (total if wide else (total + 1) // 2)
             fits = at32[head + WORDS] == words and 0 <= rows[q] < count and end <= len(at32)
         if fits:
             key, values = head + HEADER_WORDS, head + HEADER_WORDS + words
             for k in range(words):
-                out[q, k] = at32[key + k]
+                out[to, k] = at32[key + k]
             begin, end = np.int64(at32[lines + rows[q]]), np.int64(at32[lines + rows[q] + 1])
             fits = begin <= end <= total
             for k in range(begin, end if fits else begin):
                 code = np.int64(at32[codes + k]) if wide else np.int64(at16[2 * codes + k])
-                place = np.int64(at16[2 * places + code]) if code < pairs else words
+                place = np.int64(at16[2 * words_at + code]) if code < pairs else words
                 fits = fits and place < words
                 if place < words:
-                    out[q, place] = at32[values + code]
+                    out[to, place] = at32[values + code]
         if not fits:
             return q
     return -1

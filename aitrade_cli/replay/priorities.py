@@ -51,6 +51,11 @@ class Proportional:
         self._live: LiveSlots | None = None
         self._tree = SumTree(1)
 
+    @property
+    def bytes(self) -> int:
+        """Memory that the priorities take."""
+        return self._tree.bytes
+
     def bind(self, rows: LiveRows) -> None:
         self._live = LiveSlots(rows)
         self._tree = SumTree(rows.capacity)
