@@ -220,7 +220,8 @@ ROWS: Final = (
         "Dynamic pruning: a sparsity schedule during training",
         "prune",
         "aitrade_cli.checks.prune:sparsity_grows_while_training",
-        "aitrade prune fixtures/models/mlp.pt --sparsity 0.8 --finetune --schedule cubic",
+        "aitrade prune fixtures/models/mlp.pt --sparsity 0.8 --finetune --schedule cubic"
+        " --epochs 2",
     ),
     Row(
         "M4",

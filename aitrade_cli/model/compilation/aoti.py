@@ -37,23 +37,23 @@ def make(
     """Compile with the batch axis free, and the time axis too where the model's is.
 
     Raises:
-        NotCompiled: the model cannot be exported, or the C++ compiler stopped.
+        NotCompiled: the model cannot be exported, the C++ compiler stopped, or the code
+            would take only one length of window where the model takes any.
     """
     module = build(artefact)
     example = torch.from_numpy(np.ascontiguousarray(windows[:EXAMPLES], dtype=np.float32))
     free_time = bool(artefact.card.inputs) and "time" in artefact.card.inputs[0].free_axes
-    failures: list[str] = []
-    for axes in ((0, 1), (0,)) if free_time else ((0,),):
-        try:
-            package, shape = compile_package(module, example, axes)
-        except Exception as error:  # export, Inductor and the compiler each raise their own
-            failures.append(first_line(error))
-            continue
-        wish = RunsOn("aoti", 1, precision, instructions_here())
-        card = replace(with_input_shape(artefact.card, shape), runs_on=wish, arch=None)
-        clean = read_package(read_members(package, Limits()), card)
-        return Artefact(card, NativePackage(clean), name=artefact.name, native_trusted=True)
-    raise NotCompiled(f"AOTInductor cannot compile `{artefact.name}`: {failures[-1]}")
+    try:
+        package, shape = compile_package(module, example, (0, 1) if free_time else (0,))
+    except NotCompiled:
+        raise
+    except Exception as error:  # export, Inductor and the compiler each raise their own
+        told = first_line(error)
+        raise NotCompiled(f"AOTInductor cannot compile `{artefact.name}`: {told}") from error
+    wish = RunsOn("aoti", 1, precision, instructions_here())
+    card = replace(with_input_shape(artefact.card, shape), runs_on=wish, arch=None)
+    clean = read_package(read_members(package, Limits()), card)
+    return Artefact(card, NativePackage(clean), name=artefact.name, native_trusted=True)
 
 
 def with_input_shape(card: Card, shape: tuple[int | str, ...]) -> Card:
@@ -82,10 +82,16 @@ def compile_package(
         tempfile.TemporaryDirectory(prefix="aitrade-") as folder,
     ):
         program = torch.export.export(module, (example,), dynamic_shapes=(axes,))
+        shape = shape_taken(program)
+        frozen = next((size for axis, size in enumerate(shape) if axis in free and axis), "")
+        if isinstance(frozen, int):  # told before minutes of compiling, not after
+            raise NotCompiled(
+                f"AOTInductor would take windows of {frozen} rows only, the model takes any"
+            )
         path = torch._inductor.aoti_compile_and_package(
             program, package_path=str(Path(folder) / "model.pt2")
         )
-        return Path(path).read_bytes(), shape_taken(program)
+        return Path(path).read_bytes(), shape
 
 
 def shape_taken(program: ExportedProgram) -> tuple[int | str, ...]:
