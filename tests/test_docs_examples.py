@@ -111,7 +111,7 @@ def test_a_page_is_read_with_its_marks() -> None:
 @pytest.mark.parametrize(
     ("command", "faults"),
     [
-        ("aitrade prune a.pt", ["there is no command `prune`"]),
+        ("aitrade melt a.pt", ["there is no command `melt`"]),
         ("aitrade check-all --often", ["`check-all` has no `--often`"]),
         ("A=1 aitrade check-all --only=G1 | aitrade inspect -", []),
         ("cat x | aitrade inspect - --weight 2>&1", ["`inspect` has no `--weight`"]),
