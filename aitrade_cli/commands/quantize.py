@@ -45,6 +45,9 @@ def quantize(
     per_tensor: Annotated[
         bool, option("--per-tensor", help="One scale a tensor instead of one a channel")
     ] = False,
+    qat: Annotated[
+        bool, option("--qat", help="Fine-tune in those bits, also where no budget is missed")
+    ] = False,
     data: Data = None,
     symbol: Symbol = None,
     output: ModelOut = None,
@@ -68,7 +71,8 @@ def quantize(
 
     The artefact is ONNX and runs wherever ONNX Runtime runs. Without `-o` it goes to
     the current folder under the model's name. A missed `--max-*` exits 1; the artefact
-    is still written, its verdict inside. No network is retrained here.
+    is still written, its verdict inside. Where `--max-flips` is missed by rounding alone, and
+    with `--qat`, weights are fine-tuned on bars that precede all others, if there are any.
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
@@ -95,6 +99,7 @@ def quantize(
         ),
         costs=Costs(fee_bps, slippage_bps),
         seed=seed,
+        qat=qat,
     )
     target = output_name(model, output, f".{settings.bits}.onnx", force=force)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)

@@ -85,8 +85,49 @@ def quantize_artefact(
     if not any(one.graph for one in built):
         raise NothingQuantized(source.name, built)
     choice = choose(bench.shop, built, settings, say)
+    if settings.qat or missed(choice, settings):
+        choice = choose_tuned(bench, built, choice, settings, say)
     say("judging the one that ships")
     return ship_graph(bench, choice, settings, output, say)
+
+
+def missed(choice: Choice, settings: Settings) -> bool:
+    """Rounding alone flips more than a budget that was set allows."""
+    flips = choice.winner.flips
+    budgeted = settings.bits in {"int8", "int4"} and settings.budget.max_flips is not None
+    return budgeted and flips is not None and flips > settings.flips_allowed
+
+
+def choose_tuned(
+    bench: Bench, built: Sequence[Candidate], choice: Choice, settings: Settings, say: Say
+) -> Choice:
+    """Choose once more, with the candidates of fine-tuned weights among the others."""
+    from aitrade_cli.passes.qat import fine_tune  # training loads only where it is wanted
+
+    tuned = fine_tune(bench.source, bench.shop, settings, say)
+    if not tuned.candidates:
+        return replace(choice, notes=(*choice.notes, *tuned.notes))
+    least = {
+        which: min(one.flips for one in found if one.flips is not None)
+        for which, found in (("before", built), ("after", tuned.candidates))
+        if any(one.flips is not None for one in found)
+    }
+    # Asked for by name, the fine-tuned weights are shipped; else they compete.
+    entered = tuned.candidates if settings.qat else (*built, *tuned.candidates)
+    again = choose(bench.shop, entered, settings, say)
+    told = (
+        f"fine-tuned in {settings.bits}: the fewest flips on the choosing windows went from"
+        f" {share_text(least['before'], 2)} to {share_text(least['after'], 2)}"
+        if len(least) == 2
+        else f"fine-tuned in {settings.bits}; without a decision rule flips are not counted"
+    )
+    others = tuple(line for line in choice.lines if line.name not in names_in(again))
+    lines = (*(replace(line, shipped=False) for line in others), *again.lines)
+    return replace(again, lines=lines, notes=(*again.notes, told))
+
+
+def names_in(choice: Choice) -> set[str]:
+    return {line.name for line in choice.lines}
 
 
 def set_up(source: Artefact, settings: Settings) -> Bench:

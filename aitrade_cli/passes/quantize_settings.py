@@ -30,6 +30,8 @@ class Settings:
         budget: what the change may cost.
         costs: of trading, in the backtest.
         seed: of noise, of the order of timing and of the bootstrap.
+        qat: fine-tune while rounding, whatever came of rounding alone; it is done by itself where a
+            budget of flips is missed.
     """
 
     bits: Bits = "int8"
@@ -41,6 +43,11 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
     seed: int = 0
+    qat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.qat and self.bits not in {"int8", "int4"}:
+            raise Usage("`--qat` goes with `--int8` or `--int4`")
 
     @property
     def flips_allowed(self) -> float:
@@ -64,6 +71,7 @@ class Settings:
             "symbol": self.symbol,
             "flips_allowed": self.flips_allowed,
             "seed": self.seed,
+            **({"qat": True} if self.qat else {}),
         }
 
 
