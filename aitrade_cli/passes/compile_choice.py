@@ -50,7 +50,7 @@ def judge_all(
     gaining = [one for one in good if gains(one, timed, settings)]
     if gaining:
         return Verdicts(tuple(built), timed, settings, fastest(gaining, timed, settings), True, "")
-    if settings.backends and good:
+    if settings.by_name and good:
         return Verdicts(tuple(built), timed, settings, fastest(good, timed, settings), False, "")
     why = "nothing else is here"
     if good:

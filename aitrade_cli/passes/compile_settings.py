@@ -23,6 +23,7 @@ class CompileSettings:
 
     Attributes:
         backends: asked for by name; empty tries every one.
+        insist: ship what was asked for by name even where it gains nothing.
         precisions: candidates to build, of ``PRECISIONS``.
         batches: windows in one call; the first is what the gain is taken at.
         data: bars to judge on; `None` takes the sample inside the artefact.
@@ -33,6 +34,7 @@ class CompileSettings:
     """
 
     backends: tuple[str, ...] = ()
+    insist: bool = True
     precisions: tuple[str, ...] = PRECISIONS
     batches: tuple[int, ...] = (1, 256)
     data: str | None = None
@@ -46,6 +48,11 @@ class CompileSettings:
         """Share of the choosing windows on which a candidate may decide otherwise."""
         allowed = self.budget.max_flips
         return FLIPS_WITHOUT_BUDGET if allowed is None else allowed
+
+    @property
+    def by_name(self) -> bool:
+        """No gain informs instead of failing."""
+        return bool(self.backends) and self.insist
 
     def wanted(self) -> tuple[Backend, ...]:
         """The backends to try; with one comes what its result is shipped as."""
