@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int32, Int64, UInt8
 
-from aitrade_cli.replay.ring import TERMINATED, TRUNCATED, UNUSABLE, Ring
+from aitrade_cli.replay.ring import LINK, TERMINATED, TRUNCATED, UNUSABLE, Ring
 from aitrade_cli.replay.schema import NEXT
 from aitrade_cli.replay.windows import Pad, spans, windows
 
@@ -46,16 +47,22 @@ class Steps:
 
     reward: Float32[np.ndarray, " n"] | None  # None: the record's own
     end: Slots  # the last row that was followed
-    reached: Slots  # the slot whose state came next
+    reached: Int32[np.ndarray, " n"]  # the slot whose state came next
     discount: Float32[np.ndarray, " n"]
     flags: UInt8[np.ndarray, " n"]
 
 
 def one_step(ring: Ring, slots: Slots, gamma: float) -> Steps:
     """Each row as it is."""
-    flags = ring.flags[slots]
-    discount = np.array([gamma, 0.0], np.float32)[flags & TERMINATED]
-    return Steps(None, slots, ring.following[slots].astype(np.int64), discount, flags)
+    links = ring.words[slots].view(LINK)
+    flags = links["flags"]
+    return Steps(None, slots, links["following"], discounts(gamma)[flags & TERMINATED], flags)
+
+
+@cache
+def discounts(gamma: float) -> Float32[np.ndarray, 2]:
+    """Of a step that goes on, and of one that ends the episode."""
+    return np.array([gamma, 0.0], np.float32)
 
 
 def steps_ahead(ring: Ring, slots: Slots, n_step: int, gamma: float) -> Steps:
@@ -86,7 +93,7 @@ def steps_ahead(ring: Ring, slots: Slots, n_step: int, gamma: float) -> Steps:
     return Steps(
         total.astype(np.float32),
         at,
-        ring.following[at].astype(np.int64),
+        ring.following[at],
         np.where(flags & TERMINATED != 0, 0.0, factor).astype(np.float32),
         flags,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aitrade_cli.files import replace
 from aitrade_cli.replay import head, keeping, manifest
+from aitrade_cli.replay.damage import Damage, VerifyReport, table_of
 from aitrade_cli.replay.disk import cut_tail
 from aitrade_cli.replay.format import Mark
 from aitrade_cli.replay.interfaces import Codec
@@ -18,14 +19,7 @@ from aitrade_cli.replay.packing import codecs_of
 from aitrade_cli.replay.rewriting import SegmentWriter, salvage
 from aitrade_cli.replay.scanning import Found, Mapped, padding_is_zero, payload_bytes
 from aitrade_cli.replay.survey import Segment, Survey, survey
-from aitrade_cli.replay.verifying import (
-    Damage,
-    VerifyReport,
-    first_expected,
-    runs,
-    table_of,
-    verify,
-)
+from aitrade_cli.replay.verifying import first_expected, runs, verify
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view
 
 

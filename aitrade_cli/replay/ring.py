@@ -28,6 +28,7 @@ COLUMNS: Final = np.dtype(
         ("", "V3"),
     ]
 )
+LINK: Final = np.dtype([("following", "<i4"), ("flags", "u1"), ("", "V3")])
 LINE: Final = struct.Struct("<qiii4x")
 TERMINATED: Final = 1
 TRUNCATED: Final = 2
@@ -65,21 +66,27 @@ class Ring:
         # calloc: what is not touched takes no memory, the spare rows least of all
         self.records = np.zeros((self.resident + SPARE, schema.record_bytes), np.uint8)
         self.columns = np.zeros(capacity, COLUMNS)
-        self.following = np.full(capacity, NOTHING, np.int32)
+        # what a draw looks at lies in one word: it is read from memory once
+        self.links = np.zeros(capacity, LINK)
+        self.words = self.links.view(np.int64)
+        self.following = self.links["following"]
+        self.following[:] = NOTHING
+        self.flags = self.links["flags"]
+        self.marks = self.flags.data
         self.raw = self.records.reshape(-1).data
         self.lines = self.columns.view(np.uint8).data
-        self.flags = np.zeros(capacity, np.uint8)  # apart, where a draw finds them sooner
-        self.marks = self.flags.data
         self.views = views_of(schema, self.records)
         self.pieces = {
             field.name: piece_view(schema, self.records, field) for field in schema.fields
         }
+        self.scratch = np.zeros((0, schema.record_bytes), np.uint8)
         self.zero_slot = capacity
         self.rewards = self.rewards_in_memory()
         # of each environment: index of its newest row or -1, its episode, its next step
         self.last: list[int] = []
         self.episode: list[int] = []
         self.step: list[int] = []
+        self.newest: list[bytes | list[bytes] | None] = []  # that state as bytes, where known
         self.awaited: list[bool] = []  # whether the spare row holds what its newest row led to
 
     def rewards_in_memory(self) -> np.ndarray | None:
@@ -102,7 +109,7 @@ class Ring:
     @property
     def bytes(self) -> int:
         """Memory that rows, columns and links can take."""
-        per_row = COLUMNS.itemsize + self.following.itemsize + self.flags.itemsize
+        per_row = COLUMNS.itemsize + LINK.itemsize
         return self.resident * self.schema.record_bytes + self.capacity * per_row
 
     def spare(self, env: int) -> int:
@@ -124,6 +131,7 @@ class Ring:
         self.episode += [0] * missing
         self.step += [0] * missing
         self.awaited += [False] * missing
+        self.newest += [None] * missing
 
     def index_of(self, slots: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """The index of the row that lies in a slot now."""

@@ -1,5 +1,7 @@
 """The replay store: one engine in memory and on disk."""
 
+# long because it is the library's face: a third of it says what each call promises
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -11,27 +13,23 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Bool
 
-from aitrade_cli.errors import BadInput, Refused, Usage
+from aitrade_cli.errors import Refused, Usage
 from aitrade_cli.replay.adding import Adder
 from aitrade_cli.replay.ahead import Ahead, Drawn, made_of
 from aitrade_cli.replay.batch import Batch, new_block
-from aitrade_cli.replay.batching import add_sequence, add_step, final_states, incoming
+from aitrade_cli.replay.batching import final_states, incoming
 from aitrade_cli.replay.disk import Disk, open_disk
+from aitrade_cli.replay.drawing import Drawing, NothingToSample, wish_of
 from aitrade_cli.replay.gathering import Block, Slots, Wish, follow, from_spans, needed
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
 from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.schema import Schema
+from aitrade_cli.replay.sequences import add_sequence
 from aitrade_cli.replay.uniform import Uniform
-from aitrade_cli.replay.windows import Pad, windows
+from aitrade_cli.replay.vectors import add_step
+from aitrade_cli.replay.windows import Pad
 
 COLUMN_NAMES: Final = frozenset(("episode", "step", "env"))
-ROUNDS: Final = 200  # of drawing again what could not be used
-
-
-class NothingToSample(BadInput):
-    """No row of the store can be drawn as asked."""
-
-    default_hint = "add transitions first, or ask for a shorter window"
 
 
 class OnlyReading(Refused):
@@ -92,13 +90,13 @@ class ReplayStore:
         self.mode = mode
         self.schema = self.ring.schema
         self.capacity = self.ring.capacity
-        self.rng = np.random.default_rng(seed)
         self.sampler: Sampler = sampler or Uniform()
         self.sampler.bind(self)
         if self.disk is not None:
             self.disk.restore(self.sampler)
         self._adder = Adder(self.ring)
-        self._ahead = Ahead(self.ring, self.disk, self._draw, depth=prefetch)
+        self._drawing = Drawing(self.ring, self.sampler, np.random.default_rng(seed))
+        self._ahead = Ahead(self.ring, self.disk, self._drawing.draw, depth=prefetch)
         uniform = isinstance(self.sampler, Uniform)
         self._added: Callable[[int, int], None] | None = None if uniform else self.sampler.added
 
@@ -219,10 +217,10 @@ class ReplayStore:
         Raises:
             NothingToSample: no row can be drawn.
         """
-        wish = self._wish(n_step, discount, window, pad)
+        wish = wish_of(self.ring, n_step, discount, window, pad)
         if self.disk is not None and self.disk.partly:
             return self._ahead.take(batch, wish, device)
-        indices, weights = self._draw(batch, wish)
+        indices, weights = self._drawing.draw(batch, wish)
         return self._build(indices, weights, wish, device)
 
     def rows(
@@ -240,9 +238,10 @@ class ReplayStore:
         Raises:
             NothingToSample: one of them is stale or cannot be drawn.
         """
-        wish = self._wish(n_step, discount, window, pad)
+        wish = wish_of(self.ring, n_step, discount, window, pad)
         usable = self.sampleable(indices)
-        usable[usable] = self._usable(indices[usable], wish)
+        slots = indices[usable] % self.capacity
+        usable[usable] = self._drawing.usable(slots, wish)
         if not usable.all():
             raise NothingToSample(f"row {indices[~usable][0]} cannot be drawn")
         return self._build(indices, None, wish, device)
@@ -301,43 +300,10 @@ class ReplayStore:
     ) -> None:
         self.close()
 
-    def _wish(self, n_step: int, discount: float, window: int, pad: Pad) -> Wish:
-        if n_step < 1 or window < 0 or not 0.0 <= discount <= 1.0:
-            raise Usage(f"no batch has n_step {n_step}, window {window}, discount {discount}")
-        if self.schema.stores_next and (n_step > 1 or window):
-            raise Usage(
-                "rows that hold their own `next_obs` are not followed to others",
-                hint="leave `next_obs` out of the schema; it is rebuilt",
-            )
-        return Wish(n_step, discount, window, pad)
-
-    def _draw(self, batch: int, wish: Wish) -> tuple[Indices, np.ndarray | None]:
-        if not len(self):
-            raise NothingToSample("the store holds no transition")
-        indices, weights = self.sampler.draw(self.rng, batch)
-        for _ in range(ROUNDS):
-            usable = self._usable(indices, wish)
-            if usable.all():
-                return indices, weights
-            wrong = np.flatnonzero(~usable)
-            again, weight = self.sampler.draw(self.rng, len(wrong))
-            indices[wrong] = again
-            if weights is not None and weight is not None:
-                weights[wrong] = weight
-        raise NothingToSample("hardly any row can be drawn as asked")
-
-    def _usable(self, indices: Indices, wish: Wish) -> Bool[np.ndarray, " n"]:
-        """Whether live rows can be drawn as asked."""
-        slots = indices % self.capacity
-        usable = self.ring.following[slots] >= 0
-        if wish.window > 1:
-            usable &= windows(self.ring, slots, wish.window, wish.pad).whole
-        return usable
-
     def _build(
         self, indices: Indices, weights: np.ndarray | None, wish: Wish, device: str | None
     ) -> Batch:
-        slots = indices % self.capacity
+        slots = self._drawing.slots_of(indices)
         steps = follow(self.ring, slots, wish)
         block = from_spans(self.ring, slots, steps, wish)
         if block is None:
