@@ -178,7 +178,7 @@ def trace_error(rng: np.random.Generator) -> float:
             error = rewards[t, 0] + discounts[t, 0] * line[t + 1] - line[t]
             slow += product * min(1.3, ratios[t]) * error
             product *= discounts[t, 0] * min(1.0, ratios[t])
-        worst = max(worst, abs(slow - made.values[start, 0]))
+        worst = max(worst, float(abs(slow - made.values[start, 0])))
     return worst
 
 

@@ -69,6 +69,7 @@ class RankBased:
         self._priorities = np.zeros(rows.capacity, dtype=np.float32)
         # Between sorts the places of rows that went stay in the order.
         self._ranks = SumTree(2 * rows.capacity)
+        self._order, self._reach = np.zeros(0, dtype=np.int64), 0
 
     def added(self, first: int, count: int) -> None:
         self._bound.added(first, count)
