@@ -296,6 +296,14 @@ ROWS: Final = (
         "aitrade optimize fixtures/models/gru.pt --max-flips 1% --budget 20s --trials 2",
     ),
     Row(
+        "R1",
+        "Disk-based buffer for capacities beyond memory",
+        "replay sample",
+        "aitrade_cli.checks.replay:store_beyond_memory",
+        "aitrade replay sample fixtures/rollouts/cartpole --memory 1M -o few.npz",
+        Claim(1.0, 0.90),
+    ),
+    Row(
         "R2",
         "Prioritised replay with importance-sampling correction",
         "replay sample",

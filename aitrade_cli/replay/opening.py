@@ -16,7 +16,8 @@ from aitrade_cli.replay.manifest import DamagedManifest, Manifest, Packing
 from aitrade_cli.replay.scanning import FOLDER, Mapped, header_of, segment_files
 from aitrade_cli.replay.schema import Schema, SchemaMismatch
 
-BLOCK_BYTES: Final = 64 * 1024  # of raw records; what one torn block can cost at most
+BLOCK_BYTES: Final = 64 * 1024  # of raw records
+BLOCK_ROWS: Final = 256  # what one torn header can cost at most
 SEGMENT_BYTES: Final = 64 * 1024**2
 SEGMENTS_OF_A_RING: Final = 8  # so that eviction frees an eighth at a time
 OURS: Final = {head.NAME, lock.NAME, FOLDER, manifest.NAME}
@@ -101,7 +102,7 @@ def manifest_of(new: NewStore) -> Manifest:
         new.schema,
         new.capacity,
         segment,
-        min(max(1, BLOCK_BYTES // record), segment),
+        min(max(1, BLOCK_BYTES // record), BLOCK_ROWS, segment),
     )
     if new.codec is not None:
         return made.packing_with(Packing(new.codec.name, new.codec.setup))

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -55,6 +56,7 @@ class Pager:
         self.layout = layout
         self.codecs = codecs
         self.files: dict[Path, int] = {}
+        self.opening = Lock()
         self.unpacked: OrderedDict[tuple[Path, int], Block] = OrderedDict()
         self.waiting: list[Future[None]] = []
         self.pool: ThreadPoolExecutor | None = None
@@ -82,36 +84,22 @@ class Pager:
         if self.pool is None:
             self.pool = ThreadPoolExecutor(READERS, "aitrade-replay-read")
         order = far[np.argsort(index[far], kind="stable")]
-        plan = list(self.plan(index[order], order))
+        # The layout as it is now: whoever adds meanwhile does not move it under the reader.
+        blocks = self.layout.block_of(index[order]), self.layout.placed
+        job = self.pool.submit(self.read, index[order], order, blocks, out)
+        self.waiting = [*(other for other in self.waiting if not other.done()), job]
+        return [job]
+
+    def read(
+        self, index: Slots, places: Slots, blocks: tuple[Slots, list[Placed]], out: Block
+    ) -> None:
+        """Read some records to their places, all of them asked for before the first is read."""
+        length = self.ring.schema.record_bytes
+        plan = list(self.plan(index, places, blocks))
         if ADVISE:
             for descriptor, offset, *_ in plan:
                 if offset >= 0:
-                    length = ring.schema.record_bytes
                     os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
-        share = -(-len(plan) // READERS)
-        made = [
-            self.pool.submit(self.read, plan[start : start + share], out)
-            for start in range(0, len(plan), share)
-        ]
-        self.waiting = [job for job in self.waiting if not job.done()] + made
-        return made
-
-    def plan(self, index: Slots, places: Slots) -> Iterator[tuple[int, int, int, int, Placed]]:
-        """Descriptor, offset (-1 in a packed block), row and place in the batch of each record."""
-        length = self.ring.schema.record_bytes
-        for position, row, place in zip(
-            self.layout.block_of(index).tolist(), index.tolist(), places.tolist(), strict=True
-        ):
-            placed = self.layout.placed[position]
-            header = placed.found.header
-            if not header.first <= row < header.end or header.is_hole:
-                raise TornRecord(row, "is in no segment")
-            raw = self.codecs[header.codec].name == RAW
-            inside = placed.found.offset + header.payload_at + (row - header.first) * length
-            yield self.descriptor(placed.path), inside if raw else -1, row, place, placed
-
-    def read(self, plan: list[tuple[int, int, int, int, Placed]], out: Block) -> None:
-        length = self.ring.schema.record_bytes
         sealed = length - CHECKSUM_BYTES
         raw = out.reshape(-1).data
         for descriptor, offset, row, place, placed in plan:
@@ -123,6 +111,23 @@ class Pager:
             kept = int.from_bytes(into[sealed:], "little")
             if zlib.crc32(into[:sealed], row & LOW_BITS) != kept:
                 raise TornRecord(row, f"in `{placed.path.name}` is torn")
+
+    def plan(
+        self, index: Slots, places: Slots, blocks: tuple[Slots, list[Placed]]
+    ) -> Iterator[tuple[int, int, int, int, Placed]]:
+        """Descriptor, offset (-1 in a packed block), row and place in the batch of each record."""
+        length = self.ring.schema.record_bytes
+        positions, every = blocks
+        for position, row, place in zip(
+            positions.tolist(), index.tolist(), places.tolist(), strict=True
+        ):
+            placed = every[position]
+            header = placed.found.header
+            if not header.first <= row < header.end or header.is_hole:
+                raise TornRecord(row, "is in no segment")
+            raw = self.codecs[header.codec].name == RAW
+            inside = placed.found.offset + header.payload_at + (row - header.first) * length
+            yield self.descriptor(placed.path), inside if raw else -1, row, place, placed
 
     def unpack(self, placed: Placed, row: int) -> Block:
         """The records of a packed block; the blocks read last are kept."""
@@ -143,12 +148,13 @@ class Pager:
         return found
 
     def descriptor(self, path: Path) -> int:
-        if path not in self.files:
-            self.files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            if ADVISE:
-                # One record is all that is wanted of a page's neighbourhood.
-                os.posix_fadvise(self.files[path], 0, 0, os.POSIX_FADV_RANDOM)
-        return self.files[path]
+        with self.opening:
+            if path not in self.files:
+                self.files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                if ADVISE:
+                    # One record is all that is wanted of a page's neighbourhood.
+                    os.posix_fadvise(self.files[path], 0, 0, os.POSIX_FADV_RANDOM)
+            return self.files[path]
 
     def forget(self, path: Path) -> None:
         """Close a segment that was deleted, once nobody reads it any more."""
