@@ -277,9 +277,9 @@ ROWS: Final = (
     Row(
         "M12",
         "Graph passes with torch.fx: Conv-BN folding, dead code, common sub-expressions, constants",
-        "check-all",
+        "optimize",
         "aitrade_cli.checks.graph:folds_without_a_trace",
-        "aitrade check-all --only M12 --quick",
+        "aitrade optimize fixtures/models/tcn.pt --graph-only -o tcn.graph.onnx",
     ),
     Row(
         "M13",

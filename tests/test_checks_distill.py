@@ -9,13 +9,13 @@ import pytest
 from aitrade_cli.catalog import Claim
 from aitrade_cli.checks import distill as checks
 from aitrade_cli.checks.result import status_of
-from aitrade_cli.passes.distill import distill_artefact
-from aitrade_cli.passes.distill_compare import LossDifference
-from aitrade_cli.passes.distill_report import DistillReport
-from aitrade_cli.passes.distill_settings import Settings, recipe_of
-from aitrade_cli.passes.quantize import quantize_artefact
-from aitrade_cli.passes.quantize_report import QuantizeReport
-from aitrade_cli.passes.quantize_settings import Settings as QuantizeSettings
+from aitrade_cli.passes.distill.compare import LossDifference
+from aitrade_cli.passes.distill.report import DistillReport
+from aitrade_cli.passes.distill.run import distill_artefact
+from aitrade_cli.passes.distill.settings import Settings, recipe_of
+from aitrade_cli.passes.quantize.report import QuantizeReport
+from aitrade_cli.passes.quantize.run import quantize_artefact
+from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 from tests.passes_cases import BARS, plant, torch_model
 
 

@@ -11,8 +11,8 @@ from aitrade_cli.catalog import ROWS
 from aitrade_cli.checks import prune as checks
 from aitrade_cli.checks.fixtures import MODELS
 from aitrade_cli.checks.result import CheckResult, status_of
-from aitrade_cli.passes.prune_report import Pace, PruneReport, RoundLine
-from aitrade_cli.passes.prune_settings import Settings
+from aitrade_cli.passes.prune.report import Pace, PruneReport, RoundLine
+from aitrade_cli.passes.prune.settings import Settings
 from tests.fidelity_cases import judged
 from tests.fidelity_market import Model, momentum
 

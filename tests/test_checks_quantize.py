@@ -25,8 +25,8 @@ from aitrade_cli.checks.quantize import (
 )
 from aitrade_cli.checks.result import CheckResult
 from aitrade_cli.fidelity.gain import Gain
-from aitrade_cli.passes.quantize_report import CandidateLine, QuantizeReport
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.report import CandidateLine, QuantizeReport
+from aitrade_cli.passes.quantize.settings import Settings
 from tests.fidelity_cases import judged
 from tests.fidelity_market import Model, momentum
 

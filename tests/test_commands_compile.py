@@ -39,7 +39,7 @@ def test_the_winner_is_written_and_named(
 
 def test_no_gain_writes_nothing_and_exits_1(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aitrade_cli.model.compilation.graphs import graph_backend
-    from aitrade_cli.passes.compile_settings import CompileSettings
+    from aitrade_cli.passes.compile.settings import CompileSettings
 
     monkeypatch.setattr(CompileSettings, "wanted", lambda _: (graph_backend("onnxruntime"),))
     plant(monkeypatch, {"the source": 100.0}, other=300.0)
@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_said_before_anything_is_built(
     def never(*_args: object) -> None:
         pytest.fail("it was built")
 
-    monkeypatch.setattr("aitrade_cli.passes.compile.compile_artefact", never)
+    monkeypatch.setattr("aitrade_cli.passes.compile.run.compile_artefact", never)
     assert typed(monkeypatch, "compile", "tiny.pt", *words) == code
     assert (here / "tiny.pt").read_bytes() == weights()
 

@@ -37,7 +37,7 @@ def unworked(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: Any, **__: Any) -> None:
         pytest.fail("distillation was begun")
 
-    monkeypatch.setattr("aitrade_cli.passes.distill.distill_artefact", begun)
+    monkeypatch.setattr("aitrade_cli.passes.distill.run.distill_artefact", begun)
 
 
 def test_a_student_lands_beside_with_a_name_a_report_and_a_plot(

@@ -97,7 +97,7 @@ def test_without_bars_only_the_source_is_tried_and_the_report_says_why(
 def test_an_interrupted_search_is_remembered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object) -> float:
+    def interrupted(*_: object, **__: object) -> float:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -12,7 +12,7 @@ import pytest
 
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.loading import load
-from aitrade_cli.passes.prune import PrunedArtefact
+from aitrade_cli.passes.prune.run import PrunedArtefact
 from tests.passes_cases import graph, plant, typed, weights
 
 MODEL = "models/tiny.pt"
@@ -35,7 +35,7 @@ def unworked(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: Any, **__: Any) -> PrunedArtefact:
         pytest.fail("pruning was begun")
 
-    monkeypatch.setattr("aitrade_cli.passes.prune.prune_artefact", begun)
+    monkeypatch.setattr("aitrade_cli.passes.prune.run.prune_artefact", begun)
 
 
 def test_the_derived_name_lands_in_the_current_folder(

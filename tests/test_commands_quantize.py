@@ -12,7 +12,7 @@ import pytest
 
 from aitrade_cli.model.artefact import OnnxGraph
 from aitrade_cli.model.loading import load
-from aitrade_cli.passes.quantize import Quantized
+from aitrade_cli.passes.quantize.run import Quantized
 from tests.passes_cases import graph, plant, typed
 from tests.shell import aitrade
 
@@ -35,7 +35,7 @@ def unworked(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: Any, **__: Any) -> Quantized:
         pytest.fail("quantization was begun")
 
-    monkeypatch.setattr("aitrade_cli.passes.quantize.quantize_artefact", begun)
+    monkeypatch.setattr("aitrade_cli.passes.quantize.run.quantize_artefact", begun)
 
 
 MODEL = "models/tiny.onnx"

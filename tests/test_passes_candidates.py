@@ -12,17 +12,17 @@ import pytest
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.artefact import OnnxGraph
 from aitrade_cli.model.quantization.prepare import prepare
-from aitrade_cli.passes.candidates import Candidate, NoCalibration, Workshop, build_all
 from aitrade_cli.passes.flips import Flips
-from aitrade_cli.passes.quantize import graph_of
-from aitrade_cli.passes.quantize_settings import Kind, Settings
+from aitrade_cli.passes.quantize.candidates import Candidate, NoCalibration, Workshop, build_all
+from aitrade_cli.passes.quantize.run import graph_of
+from aitrade_cli.passes.quantize.settings import Kind, Settings
 from aitrade_cli.passes.sample import calibration_windows
 from tests.fidelity_market import Model
 from tests.passes_cases import WINDOW, bars_inside, onnx_model
 
 DYNAMIC: Final[frozenset[Kind]] = frozenset(("dynamic",))
 STATIC: Final[frozenset[Kind]] = frozenset(("static",))
-WAYS: Final = "aitrade_cli.passes.candidates"  # where the techniques are looked up
+WAYS: Final = "aitrade_cli.passes.quantize.candidates"  # where the techniques are looked up
 
 
 def silent(_: str) -> None: ...

@@ -15,10 +15,10 @@ from aitrade_cli.model.artefact import OnnxGraph
 from aitrade_cli.model.card import Decision
 from aitrade_cli.model.onnx_coverage import WeightCoverage
 from aitrade_cli.model.quantization.sensitivity import Kept
-from aitrade_cli.passes.candidates import Candidate, Workshop
-from aitrade_cli.passes.choice import FLOAT, LEAST_COVERED, SAFETY, Choice, choose
 from aitrade_cli.passes.flips import Flips
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.candidates import Candidate, Workshop
+from aitrade_cli.passes.quantize.choice import FLOAT, LEAST_COVERED, SAFETY, Choice, choose
+from aitrade_cli.passes.quantize.settings import Settings
 from tests.fidelity_market import Model
 from tests.passes_cases import plant
 
@@ -215,10 +215,10 @@ WATCHED = Workshop(OnnxGraph(b"float"), FEW, None, "", Flips(WINDOWS, Decision()
 
 def keeping(monkeypatch: pytest.MonkeyPatch, kept: Kept) -> None:
     """Let the search for layers end at once, and what it found decide as the source does."""
-    monkeypatch.setattr("aitrade_cli.passes.choice.keep_in_float", lambda *_: kept)
-    monkeypatch.setattr("aitrade_cli.passes.candidates.coverage", lambda *_: covering(0.6))
+    monkeypatch.setattr("aitrade_cli.passes.quantize.choice.keep_in_float", lambda *_: kept)
+    monkeypatch.setattr("aitrade_cli.passes.quantize.candidates.coverage", lambda *_: covering(0.6))
     sound = Model(lambda window: LONG[: len(window)])
-    monkeypatch.setattr("aitrade_cli.passes.candidates.start_onnx", lambda _: sound)
+    monkeypatch.setattr("aitrade_cli.passes.quantize.candidates.start_onnx", lambda _: sound)
 
 
 def test_none_within_budget_gives_layers_back_to_float_and_names_them(

@@ -24,15 +24,15 @@ from aitrade_cli.model.compilation.graphs import graph_backend
 from aitrade_cli.model.compilation.interface import Backend
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import NativeProgram
-from aitrade_cli.passes.compile import (
+from aitrade_cli.passes.compile.pictures import figure_of
+from aitrade_cli.passes.compile.report import CompileLine
+from aitrade_cli.passes.compile.run import (
     BackendMissing,
     CompiledModel,
     NothingCompiled,
     compile_artefact,
 )
-from aitrade_cli.passes.compile_pictures import figure_of
-from aitrade_cli.passes.compile_report import CompileLine
-from aitrade_cli.passes.compile_settings import (
+from aitrade_cli.passes.compile.settings import (
     CompileSettings,
     backends_of,
     precisions_of,
@@ -258,7 +258,7 @@ def test_a_package_that_ships_is_recorded(monkeypatch: pytest.MonkeyPatch) -> No
         found = load(package())
         return replace(found, name=artefact.name, native_trusted=True)
 
-    monkeypatch.setattr("aitrade_cli.passes.compile_choice.difference", lambda *_: None)
+    monkeypatch.setattr("aitrade_cli.passes.compile.choice.difference", lambda *_: None)
     only(monkeypatch, fake("aoti", make))
     made = compiled(monkeypatch, settings=CompileSettings(backends=("aoti",), batches=ONE))
     assert made.ending == ".pt2"

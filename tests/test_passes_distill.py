@@ -17,13 +17,13 @@ from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
-from aitrade_cli.passes.distill import distill_artefact
-from aitrade_cli.passes.distill_compare import difference, losses_of
-from aitrade_cli.passes.distill_report import figure_of
-from aitrade_cli.passes.distill_settings import Settings, count_of, recipe_of, times_of
-from aitrade_cli.passes.qat import fine_tune
-from aitrade_cli.passes.quantize import quantize_artefact, set_up
-from aitrade_cli.passes.quantize_settings import Settings as QuantizeSettings
+from aitrade_cli.passes.distill.compare import difference, losses_of
+from aitrade_cli.passes.distill.report import figure_of
+from aitrade_cli.passes.distill.run import distill_artefact
+from aitrade_cli.passes.distill.settings import Settings, count_of, recipe_of, times_of
+from aitrade_cli.passes.quantize.qat import fine_tune
+from aitrade_cli.passes.quantize.run import quantize_artefact, set_up
+from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 from aitrade_cli.training.checkpoint import OtherRun
 from aitrade_cli.training.quantized import rounded_to_4_bits, rounded_weight
 from tests.passes_cases import BARS, onnx_model, plant, torch_model

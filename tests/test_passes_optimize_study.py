@@ -63,7 +63,7 @@ def test_a_trial_that_was_killed_is_proposed_again(tmp_path: Path) -> None:
         trial, again = study.ask()
         assert again == first
         study.keep(trial, 1.0, [])
-        assert study.known(first) is not None
+        assert study.is_known(first)
 
 
 def test_points_come_back_as_they_were(tmp_path: Path) -> None:
@@ -145,3 +145,24 @@ def test_a_study_of_the_source_alone_proposes_nothing_else(tmp_path: Path) -> No
             )
     assert set(asked) == {DENSE}
     assert isinstance(study, Study)
+
+
+def test_what_was_stopped_too_soon_gets_another_look_when_the_plan_is_through(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path, KEY, PLAN[:4], 0) as study:
+        scores = {PLAN[2]: 0.5, PLAN[3]: 9.0}
+        for _ in PLAN[:4]:
+            trial, shape = study.ask()
+            if shape in scores:
+                trial.report(scores[shape], 1)
+                study.give_up(trial, "stopped early", pruned=True)
+            else:
+                study.keep(trial, 0.0, [])
+        assert not study.is_known(PLAN[2])
+        trial, again = study.ask()
+        assert again == PLAN[2]
+        study.give_up(trial, "stopped early", pruned=True)
+        assert study.is_known(PLAN[2])  # twice is enough
+        _, other = study.ask()
+        assert other != PLAN[2]

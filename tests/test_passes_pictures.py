@@ -10,8 +10,8 @@ import pytest
 
 from aitrade_cli.market.backtest import Costs, backtest
 from aitrade_cli.passes.equity import Equity, equity_of
-from aitrade_cli.passes.pictures import figure_of
-from aitrade_cli.passes.quantize_report import CandidateLine, QuantizeReport
+from aitrade_cli.passes.quantize.pictures import figure_of
+from aitrade_cli.passes.quantize.report import CandidateLine, QuantizeReport
 from aitrade_cli.report.plot import Bars, Curve
 from tests.fidelity_cases import SAMPLE, judged
 from tests.fidelity_market import WINDOW, Model, card, momentum, nan_now_and_then

@@ -17,13 +17,13 @@ from aitrade_cli.model.artefact import Artefact, TorchWeights
 from aitrade_cli.model.card_data import card_to_dict
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
-from aitrade_cli.passes.prune import PrunedArtefact, prune_artefact
-from aitrade_cli.passes.prune_job import NotPrunable
-from aitrade_cli.passes.prune_pictures import figure_of
-from aitrade_cli.passes.prune_report import PruneReport
-from aitrade_cli.passes.prune_settings import Settings, settings_of
-from aitrade_cli.passes.quantize import quantize_artefact
-from aitrade_cli.passes.quantize_settings import Settings as QuantizeSettings
+from aitrade_cli.passes.prune.job import NotPrunable
+from aitrade_cli.passes.prune.pictures import figure_of
+from aitrade_cli.passes.prune.report import PruneReport
+from aitrade_cli.passes.prune.run import PrunedArtefact, prune_artefact
+from aitrade_cli.passes.prune.settings import Settings, settings_of
+from aitrade_cli.passes.quantize.run import quantize_artefact
+from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 from aitrade_cli.report.blocks import view
 from aitrade_cli.report.draw import draw
 from aitrade_cli.report.ndjson import to_data

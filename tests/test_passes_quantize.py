@@ -22,19 +22,19 @@ from aitrade_cli.model.card_data import card_to_dict
 from aitrade_cli.model.export import export_onnx
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.runtimes import start
-from aitrade_cli.passes.candidates import NoCalibration
-from aitrade_cli.passes.quantize import (
+from aitrade_cli.passes.quantize.candidates import NoCalibration
+from aitrade_cli.passes.quantize.run import (
     NothingQuantized,
     Quantized,
     graph_of,
     quantize_artefact,
 )
-from aitrade_cli.passes.quantize_settings import Kind, Settings
+from aitrade_cli.passes.quantize.settings import Kind, Settings
 from aitrade_cli.passes.sample import NoPreprocessing
 from aitrade_cli.report.ndjson import to_data
 from tests.passes_cases import BARS, bars_inside, digest, graph, onnx_model, plant, torch_model
 
-WAYS: Final = "aitrade_cli.passes.candidates"
+WAYS: Final = "aitrade_cli.passes.quantize.candidates"
 DYNAMIC: Final[frozenset[Kind]] = frozenset(("dynamic",))
 FREELY: Final = Budget(max_flips=0.5)  # a toy of 1,923 weights flips more than a real model
 
@@ -43,7 +43,7 @@ def quantized(source: Artefact, settings: Settings) -> Quantized:
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
         legacy = lambda one, *, exporter: export_onnx(one, exporter="legacy")  # noqa: ARG005, E731
-        patch.setattr("aitrade_cli.passes.quantize.export_onnx", legacy)  # the quick one of two
+        patch.setattr("aitrade_cli.passes.quantize.run.export_onnx", legacy)  # the quick one of two
         return quantize_artefact(source, settings, "tiny.int8.onnx")
 
 
@@ -151,7 +151,7 @@ def test_a_tight_budget_leaves_layers_in_float_and_names_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Two layers are all that this perceptron has: one in float is more than half of it.
-    monkeypatch.setattr("aitrade_cli.passes.choice.LEAST_MENDED", 0.0)
+    monkeypatch.setattr("aitrade_cli.passes.quantize.choice.LEAST_MENDED", 0.0)
     made = quantized(onnx_model(), Settings())
     shipped = next(line for line in made.report.candidates if line.shipped)
     assert shipped.in_float
@@ -268,7 +268,7 @@ def test_bad_bars_are_told_before_the_export(monkeypatch: pytest.MonkeyPatch) ->
     def exported(*_: Any, **__: Any) -> Any:
         pytest.fail("the export was begun")
 
-    monkeypatch.setattr("aitrade_cli.passes.quantize.export_onnx", exported)
+    monkeypatch.setattr("aitrade_cli.passes.quantize.run.export_onnx", exported)
     bare = replace(torch_model(), card=replace(torch_model().card, preprocessing=None))
     with pytest.raises(NoPreprocessing):
         quantize_artefact(bare, Settings(data=str(BARS)), "out.onnx")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.model.quantization.calibration import Method
-from aitrade_cli.passes.quantize_settings import (
+from aitrade_cli.passes.quantize.settings import (
     FLIPS_WITHOUT_BUDGET,
     Bits,
     Settings,

@@ -13,7 +13,7 @@ from aitrade_cli.model.artefact import Artefact
 from aitrade_cli.model.card import Arch
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes import timing
-from aitrade_cli.passes.quantize import graph_of
+from aitrade_cli.passes.quantize.run import graph_of
 from tests.passes_cases import WINDOW, onnx_model, plant, torch_model
 
 WINDOWS = np.random.default_rng(0).standard_normal((4, WINDOW, 4)).astype(np.float32)

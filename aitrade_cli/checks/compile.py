@@ -22,9 +22,9 @@ from aitrade_cli.model.compilation.torchscript import hot
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
 from aitrade_cli.model.runtimes.start import why_not
-from aitrade_cli.passes.compile import compile_artefact
-from aitrade_cli.passes.compile_report import CompileLine, CompileReport
-from aitrade_cli.passes.compile_settings import CompileSettings
+from aitrade_cli.passes.compile.report import CompileLine, CompileReport
+from aitrade_cli.passes.compile.run import compile_artefact
+from aitrade_cli.passes.compile.settings import CompileSettings
 
 LEAST_AGREEMENT = 0.99  # of decisions on held-out bars
 QUICK = ("mlp", "tcn")

@@ -14,13 +14,13 @@ from aitrade_cli.checks.fixtures import fixtures_folder, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
 from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.model.loading import load
-from aitrade_cli.passes.distill import distill_artefact
-from aitrade_cli.passes.distill_report import DistillReport
-from aitrade_cli.passes.distill_settings import RECIPE, Settings
-from aitrade_cli.passes.qat import SUFFIX
-from aitrade_cli.passes.quantize import quantize_artefact
-from aitrade_cli.passes.quantize_report import QuantizeReport
-from aitrade_cli.passes.quantize_settings import Settings as QuantizeSettings
+from aitrade_cli.passes.distill.report import DistillReport
+from aitrade_cli.passes.distill.run import distill_artefact
+from aitrade_cli.passes.distill.settings import RECIPE, Settings
+from aitrade_cli.passes.quantize.qat import SUFFIX
+from aitrade_cli.passes.quantize.report import QuantizeReport
+from aitrade_cli.passes.quantize.run import quantize_artefact
+from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 
 STUDENTS: Final[Mapping[str, str]] = MappingProxyType(
     {

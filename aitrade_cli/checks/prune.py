@@ -12,9 +12,9 @@ from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
 from aitrade_cli.model.pruning.masks import apply, pattern_masks, weights_of
-from aitrade_cli.passes.prune import prune_artefact
-from aitrade_cli.passes.prune_report import PruneReport
-from aitrade_cli.passes.prune_settings import Settings
+from aitrade_cli.passes.prune.report import PruneReport
+from aitrade_cli.passes.prune.run import prune_artefact
+from aitrade_cli.passes.prune.settings import Settings
 
 SPARSITY: Final = 0.8
 SHARE: Final = 0.5

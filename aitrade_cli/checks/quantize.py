@@ -9,9 +9,9 @@ from aitrade_cli.checks.fixtures import MODELS, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
 from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.model.loading import load
-from aitrade_cli.passes.quantize import quantize_artefact
-from aitrade_cli.passes.quantize_report import QuantizeReport
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.report import QuantizeReport
+from aitrade_cli.passes.quantize.run import quantize_artefact
+from aitrade_cli.passes.quantize.settings import Settings
 
 LEAST_COVERED = 0.95  # of the weights, or it was not quantized
 LEAST_AGREEMENT = 0.99  # of decisions on held-out bars

@@ -78,9 +78,9 @@ def compile(  # noqa: A001 -- the word of the command
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
-    from aitrade_cli.passes.compile import compile_artefact
-    from aitrade_cli.passes.compile_pictures import figure_of
-    from aitrade_cli.passes.compile_settings import CompileSettings, backends_of, precisions_of
+    from aitrade_cli.passes.compile.pictures import figure_of
+    from aitrade_cli.passes.compile.run import compile_artefact
+    from aitrade_cli.passes.compile.settings import CompileSettings, backends_of, precisions_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)

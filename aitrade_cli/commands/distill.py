@@ -88,9 +88,9 @@ def distill(
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
-    from aitrade_cli.passes.distill import distill_artefact
-    from aitrade_cli.passes.distill_report import figure_of
-    from aitrade_cli.passes.distill_settings import Settings, count_of, recipe_of, times_of
+    from aitrade_cli.passes.distill.report import figure_of
+    from aitrade_cli.passes.distill.run import distill_artefact
+    from aitrade_cli.passes.distill.settings import Settings, count_of, recipe_of, times_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)

@@ -54,6 +54,9 @@ def optimize(
     pick: Annotated[
         int | None, option("--pick", min=1, help="Write this point of the last search's front")
     ] = None,
+    graph_only: Annotated[
+        bool, option("--graph-only", help="Rewrite the graph; same weights, nothing is searched")
+    ] = False,
     data: Data = None,
     symbol: Symbol = None,
     output: ModelOut = None,
@@ -76,7 +79,8 @@ def optimize(
     within the budget of flips (1 % of bars unless `--max-flips` says other).
 
     Ctrl-C loses nothing: the same command goes on from where it was. Bars that judge the
-    result are seen once, at the end. Networks are taught on `--data`, else on the bars
+    result are seen once, at the end. Where the oldest steps of the window change no decision,
+    they are not computed. Networks are taught on `--data`, else on the bars
     that the artefact remembers, where they are found and unchanged.
     """
     from aitrade_cli.fidelity.budget import parse_budget
@@ -100,19 +104,23 @@ def optimize(
         threads=tuple(counts(threads, "--threads")),
         seed=seed,
     )
-    target = output_name(model, output, ".optimized.onnx", force=force)
-    from aitrade_cli.passes.optimize.pictures import figure_of
+    suffix = ".graph.onnx" if graph_only else ".optimized.onnx"
+    target = output_name(model, output, suffix, force=force)
+    from aitrade_cli.passes.optimize.graph_only import rewrite_graph
     from aitrade_cli.passes.optimize.run import optimize_artefact
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)
-    folder = Path(study or f"{Path(source.name).stem or 'model'}.study")
+    folder = Path(study or f"{Path(source.name).stem.strip('-') or 'model'}.study")
     with progress("optimize", as_json=as_json) as say:
-        made = optimize_artefact(source, settings, target, folder, pick, say)
+        if graph_only:
+            made = rewrite_graph(source, settings, target, say)
+        else:
+            made = optimize_artefact(source, settings, target, folder, pick, say)
     write_output(target, made.data, force=force)
     if plot:
-        save_plot(plot, figure_of(made.report, made.points, made.equities))
+        save_plot(plot, made.figure())
     emit(made.report, command="optimize", as_json=as_json, artefact=target)
     if not made.report.passed:
         raise typer.Exit(1)

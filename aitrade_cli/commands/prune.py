@@ -88,9 +88,9 @@ def prune(
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
-    from aitrade_cli.passes.prune import prune_artefact
-    from aitrade_cli.passes.prune_pictures import figure_of
-    from aitrade_cli.passes.prune_settings import settings_of
+    from aitrade_cli.passes.prune.pictures import figure_of
+    from aitrade_cli.passes.prune.run import prune_artefact
+    from aitrade_cli.passes.prune.settings import settings_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)

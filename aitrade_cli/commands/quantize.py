@@ -76,9 +76,9 @@ def quantize(
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
-    from aitrade_cli.passes.pictures import figure_of
-    from aitrade_cli.passes.quantize import quantize_artefact
-    from aitrade_cli.passes.quantize_settings import Settings, bits_of, kinds_of, method_of
+    from aitrade_cli.passes.quantize.pictures import figure_of
+    from aitrade_cli.passes.quantize.run import quantize_artefact
+    from aitrade_cli.passes.quantize.settings import Settings, bits_of, kinds_of, method_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     check_plot(plot)

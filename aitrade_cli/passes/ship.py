@@ -134,8 +134,8 @@ def gain_of(timed: LatencyReport, change: Change) -> Gain:
         noise_band=timed.band(batch) - 1.0,
         asked_by_name=change.asked_by_name,
         conditions=(
-            f"size: {change.size_note}; latency: "
-            f"{before.runtime} against {after.runtime}, batch {batch}, {after.threads} thread, "
+            f"size: {change.size_note}; latency: {before.runtime} against {after.runtime}, "
+            f"batch {batch}, {threads_text(before, after)}, "
             f"{min(before.runs, after.runs):,} runs or more, one process each"
         ),
     )

@@ -14,6 +14,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from aitrade_cli.errors import BadInput
+from aitrade_cli.model.runtimes.eager import pool_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def pursue(
     """Train with AdamW and keep the weights of the epoch with the lowest validation loss.
 
     Same network, objective, recipe and thread count give the same weights, bit by bit, also
-    where the run was cut off and went on from its state.
+    where the run was cut off and went on from its state. Recurrent networks train on one thread.
 
     Args:
         network: trained in place; left in evaluation mode with the best weights.
@@ -149,7 +150,7 @@ def pursue(
     """
     if not len(objective) or recipe.epochs < 1:
         raise BadInput("nothing to train on: examples and epochs must both be at least one")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), pool_of(threads_for(network)):
         torch.manual_seed(recipe.seed)  # for dropout, where a network has it
         run = _Run(network, objective, recipe, hooks)
         if state is not None:
@@ -159,6 +160,16 @@ def pursue(
     network.load_state_dict(run.best)
     network.eval()
     return Fit(tuple(run.epochs))
+
+
+def threads_for(network: nn.Module) -> int:
+    """Threads to train with: one where a layer is recurrent, else what torch is set to.
+
+    The steps of a recurrent layer are too small to share out: on two cores an LSTM of 64 units
+    learns nearly four times as fast on one thread as on two.
+    """
+    recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
+    return 1 if recurrent else torch.get_num_threads()
 
 
 class _Run:

@@ -17,11 +17,11 @@ from aitrade_cli.model.card import RunsOn
 from aitrade_cli.model.quantization.prepare import prepare
 from aitrade_cli.model.runtimes import available, start
 from aitrade_cli.model.runtimes.wish import has_bfloat16
-from aitrade_cli.passes.candidates import Candidate, Workshop, build_all
 from aitrade_cli.passes.flips import Flips
 from aitrade_cli.passes.optimize.points import Point, quickest
 from aitrade_cli.passes.optimize.shapes import DENSE
-from aitrade_cli.passes.quantize_settings import Settings as QuantizeSettings
+from aitrade_cli.passes.quantize.candidates import Candidate, Workshop, build_all
+from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 
 Say = Callable[[str], None]
 SOURCE: Final = "source"

@@ -27,7 +27,7 @@ from aitrade_cli.training.loop import Recipe, fresh
 from aitrade_cli.training.material import Material
 from aitrade_cli.training.students import arch_for
 
-RUNGS: Final = (4, 8, 16)  # epochs of each; every rung goes on from the best so far
+RUNGS: Final = (2, 4, 8)  # epochs of each; every rung goes on from the best so far
 BATCH: Final = 128
 CUT_RATE: Final = 1e-3
 STUDENT_RATE: Final = 3e-3
@@ -155,7 +155,7 @@ class Nursery:
             shape = Shape("recent", forgotten=turn * STEP)
             steps = shape.steps(self.flips.windows.shape[1])
             shown = source if steps is None else Recent(source, steps).eval()
-            if self.flips.share(TorchModule(shown)) > limit:
+            if self.flips.share(TorchModule(shown, threads=1)) > limit:
                 break
             found = shape.forgotten
         return found
@@ -201,7 +201,7 @@ class Nursery:
     def look(self, seedling: Seedling) -> float:
         """Share of the choosing windows decided otherwise now, 0..1; the best weights are kept."""
         network = seedling.shown.eval()
-        flips = 0.0 if self.flips is None else self.flips.share(TorchModule(network))
+        flips = 0.0 if self.flips is None else self.flips.share(TorchModule(network, threads=1))
         if seedling.best is None or flips < seedling.flips:
             seedling.flips = flips
             seedling.best = {
@@ -209,7 +209,7 @@ class Nursery:
             }
         return flips
 
-    def train(self, seedling: Seedling, rung: int) -> float:
+    def train(self, seedling: Seedling, rung: int, deadline_s: float | None = None) -> float:
         """Teach one rung; the share of the choosing windows still decided otherwise, 0..1."""
         assert self.material is not None  # a seedling without material has no rungs
         assert self.lessons is not None
@@ -224,7 +224,7 @@ class Nursery:
             patience=RUNGS[rung - 1],
             seed=self.seed + rung,
         )
-        recover(seedling.shown, self.lessons, self.material, recipe)
+        recover(seedling.shown, self.lessons, self.material, recipe, deadline_s=deadline_s)
         return self.look(seedling)
 
 

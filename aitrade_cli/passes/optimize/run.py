@@ -17,6 +17,7 @@ from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.optimize.final import Finish
 from aitrade_cli.passes.optimize.ground import architecture_of, key_of, prepare_ground
 from aitrade_cli.passes.optimize.outcome import change_of, report_of
+from aitrade_cli.passes.optimize.pictures import figure_of
 from aitrade_cli.passes.optimize.points import SAFETY, Point
 from aitrade_cli.passes.optimize.report import OptimizeReport
 from aitrade_cli.passes.optimize.searching import Search
@@ -24,6 +25,7 @@ from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import plan
 from aitrade_cli.passes.optimize.study import opened
 from aitrade_cli.passes.ship import ship
+from aitrade_cli.report.plot import Figure
 
 Say = Callable[[str], None]
 
@@ -36,6 +38,10 @@ class Optimized:
     report: OptimizeReport
     points: tuple[Point, ...]
     equities: tuple[Equity, ...]
+
+    def figure(self) -> Figure:
+        """The front, and the equity before and after."""
+        return figure_of(self.report, self.points, self.equities)
 
 
 def optimize_artefact(
@@ -63,11 +69,12 @@ def optimize_artefact(
         BadInput: bars or model cannot be used.
     """
     began = time.monotonic()
+    say("asking the source for its answers")
     ground = prepare_ground(source, settings)
     free = ground.nursery.forgettable(settings.flips_allowed * SAFETY)
     proposals = plan(ground.nursery.kinds, architecture_of(source), free)
     with opened(folder, key_of(ground, settings), proposals, settings.seed) as study:
-        search = Search(study, ground.nursery, ground.yard, settings, say)
+        search = Search(study, ground.nursery, ground.yard, settings, say, began)
         if pick is None:
             search_on(search, folder)
         final = Finish(study, ground, settings)

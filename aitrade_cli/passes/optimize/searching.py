@@ -19,10 +19,11 @@ from aitrade_cli.passes.optimize.shapes import DENSE, Shape
 from aitrade_cli.passes.optimize.study import Study
 
 Say = Callable[[str], None]
-EASY = 0.5  # share of the flips allowed below which no more training is needed
+EASY = 0.7  # share of the flips allowed below which no more training is needed
 FORMS_KEPT = 5  # of the source's own, tried on networks pruned from it
 FIRST_GUESS = 45.0  # seconds that a shape takes before one has been seen
-REPEATS = 5  # proposals in a row that were tried already: the search has run dry
+LAST_CALL = 5.0  # seconds of training that a shape gets at least
+REPEATS = 30  # proposals in a row that were tried already: the search has run dry
 RESERVE = 0.1  # of the budget, for the last race
 STOPPED = "stopped early"
 
@@ -38,6 +39,7 @@ class Search:
         yard: where forms are tried.
         settings: of the command.
         say: told what is happening.
+        began: by ``clock``; what came before the search counts too.
         clock: seconds, rising.
         lines: what became of the shapes of this run.
     """
@@ -47,40 +49,45 @@ class Search:
     yard: Yard
     settings: Settings
     say: Say
+    began: float
     clock: Callable[[], float] = time.monotonic
     lines: list[ShapeLine] = field(default_factory=list)
 
     def run(self) -> None:
         """Try shapes until the time or the number of trials is used up, or none is new."""
-        began, repeats, longest = self.clock(), 0, 0.0
-        while self.may_go_on(began, longest) and repeats < REPEATS:
+        repeats, longest = 0, 0.0
+        while self.may_go_on(longest) and repeats < REPEATS:
             trial, shape = self.study.ask()
-            if self.study.known(shape) is not None:
+            if self.study.is_known(shape):
                 self.study.give_up(trial, "proposed before", pruned=False)
                 repeats += 1
                 continue
             repeats = 0
             at = self.clock()
-            self.try_shape(trial, shape, began)
+            self.try_shape(trial, shape)
             if shape != DENSE:
                 longest = max(longest, self.clock() - at)
 
-    def may_go_on(self, began: float, longest: float) -> bool:
+    def may_go_on(self, longest: float) -> bool:
         """The source itself is always tried; another shape only where it fits the time."""
         answered = len(self.study.answered)
         if answered == 0:
             return True
         if self.settings.trials is not None and answered >= self.settings.trials:
             return False
-        left = self.settings.seconds * (1 - RESERVE) - (self.clock() - began)
+        left = self.left() - self.settings.seconds * RESERVE
         return left > (longest or min(FIRST_GUESS, self.settings.seconds / 4))
 
-    def try_shape(self, trial: Trial, shape: Shape, began: float) -> None:
+    def left(self) -> float:
+        """Seconds until the budget is spent."""
+        return self.settings.seconds - (self.clock() - self.began)
+
+    def try_shape(self, trial: Trial, shape: Shape) -> None:
         at = self.clock()
         flips: list[float] = []
         try:
             seedling = self.nursery.plant(shape)
-            fate = self.grow(trial, seedling, flips, began)
+            fate = self.grow(trial, seedling, flips)
             if fate is None:
                 points = self.points_of(seedling)
                 score = score_of(seedling, points, self.settings)
@@ -94,25 +101,25 @@ class Search:
         line = ShapeLine(shape.name, fate, tuple(flips), self.clock() - at)
         self.lines.append(line)
 
-    def grow(
-        self, trial: Trial, seedling: Seedling, flips: list[float], began: float
-    ) -> str | None:
+    def grow(self, trial: Trial, seedling: Seedling, flips: list[float]) -> str | None:
         """Train rung by rung; the reason where the shape is given up before the last.
 
         What decides alike already, or well within the budget, is not trained any further.
+        What was given up before is trained to the end this time.
         """
+        again = self.study.times_tried(seedling.shape) > 0
         if seedling.rungs and seedling.shape.kind != "student":
             flips.append(self.nursery.look(seedling))
         enough = self.settings.flips_allowed * SAFETY * EASY
         for rung in range(1, seedling.rungs + 1):
             if flips and min(flips) <= enough:
                 return None
-            left = self.settings.seconds - (self.clock() - began)
+            left = self.left()
             took = f"{left / 60:.0f} min left" if left >= 90 else f"{max(left, 0):.0f} s left"
             self.say(f"{seedling.shape.name}: training, rung {rung} of {seedling.rungs}, {took}")
-            flips.append(self.nursery.train(seedling, rung))
+            flips.append(self.nursery.train(seedling, rung, max(left, LAST_CALL)))
             trial.report(promise(seedling, seedling.flips, self.settings), rung)
-            if rung < seedling.rungs and trial.should_prune():
+            if rung < seedling.rungs and not again and trial.should_prune():
                 return STOPPED
         return None
 

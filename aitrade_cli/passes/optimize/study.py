@@ -27,6 +27,7 @@ LOCK: Final = "lock"
 GRAPHS: Final = "graphs"
 NAME: Final = "shapes"
 ETA: Final = 2  # of the successive halving: one in two goes on
+MARGIN: Final = 1.0  # in the score: what more training may still win
 ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -118,15 +119,34 @@ class Study:
 
     def ask(self) -> tuple[Trial, Shape]:
         """The next shape."""
-        tried = {Shape.from_params(trial.params) for trial in self.answered if trial.params}
+        tried = {Shape.from_params(trial.params) for trial in self.answered}
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if not waiting:
             left = next((shape for shape in self._plan if shape not in tried), None)
+            left = left or self._worth_another_look()
             if left is not None:
                 self._study.enqueue_trial(left.as_params())
         self._study.sampler = self._sampler()
         trial = self._study.ask()
         return trial, suggest(trial, self._kinds)
+
+    def _worth_another_look(self) -> Shape | None:
+        """The most promising shape that was stopped early and might still be the best.
+
+        Halving compares the first few with hardly anything; once the plan is through there
+        is time for what it gave up too soon.
+        """
+        best = [one.value for one in self.answered if one.value is not None]
+        known = [Shape.from_params(one.params) for one in self.answered]
+        stopped = [
+            (one.intermediate_values[max(one.intermediate_values)], one.number, shape)
+            for one, shape in zip(self.answered, known, strict=True)
+            if one.state is TrialState.PRUNED
+            and one.intermediate_values
+            and known.count(shape) == 1
+        ]
+        promising = [one for one in stopped if best and one[0] < min(best) + MARGIN]
+        return min(promising, key=lambda one: one[:2])[2] if promising else None
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
         turn = len(self._study.get_trials(deepcopy=False))
@@ -137,10 +157,14 @@ class Study:
                 seed=self._seed * 100_003 + turn, n_startup_trials=4, multivariate=True, group=True
             )
 
-    def known(self, shape: Shape) -> FrozenTrial | None:
-        """The answered trial of the same shape."""
-        same = (one for one in self.answered if one.params and one.params == shape.as_params())
-        return next(same, None)
+    def times_tried(self, shape: Shape) -> int:
+        """How often this shape was answered already."""
+        return sum(Shape.from_params(one.params) == shape for one in self.answered)
+
+    def is_known(self, shape: Shape) -> bool:
+        """Whether another trial of it can tell nothing new: it was finished, or stopped twice."""
+        same = [one for one in self.answered if Shape.from_params(one.params) == shape]
+        return len(same) > 1 or any(one.state is TrialState.COMPLETE for one in same)
 
     def keep(self, trial: Trial, score: float, points: Sequence[Point]) -> None:
         """Remember a trial's points and end it."""

@@ -21,7 +21,7 @@ from aitrade_cli.model.quantization import (
 )
 from aitrade_cli.model.runtimes.start import start_onnx
 from aitrade_cli.passes.flips import Flips
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.settings import Settings
 
 Say = Callable[[str], None]
 Make = Callable[[Collection[str]], OnnxGraph]  # layers to keep in float -> graph

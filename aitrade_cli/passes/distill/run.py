@@ -13,10 +13,10 @@ from aitrade_cli.fidelity.coverage import Coverage
 from aitrade_cli.model.architectures import FIXED_TIME
 from aitrade_cli.model.artefact import Artefact, TorchWeights
 from aitrade_cli.model.card import Card, TensorSpec
-from aitrade_cli.passes.distill_compare import HeldOut, LossDifference, difference, held_out_of
-from aitrade_cli.passes.distill_report import DistillReport, Training
-from aitrade_cli.passes.distill_settings import Settings
-from aitrade_cli.passes.distill_train import (
+from aitrade_cli.passes.distill.compare import HeldOut, LossDifference, difference, held_out_of
+from aitrade_cli.passes.distill.report import DistillReport, Training
+from aitrade_cli.passes.distill.settings import Settings
+from aitrade_cli.passes.distill.train import (
     Lesson,
     folder_of,
     goal_of,

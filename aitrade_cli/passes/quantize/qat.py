@@ -16,8 +16,8 @@ from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights
 from aitrade_cli.model.export import export_onnx
 from aitrade_cli.model.network import build
 from aitrade_cli.model.quantization.prepare import prepare
-from aitrade_cli.passes.candidates import Candidate, Workshop, build_all
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.candidates import Candidate, Workshop, build_all
+from aitrade_cli.passes.quantize.settings import Settings
 from aitrade_cli.training.distillation import TEACHER_ALONE, Answers
 from aitrade_cli.training.lessons import lessons_of
 from aitrade_cli.training.material import material_of

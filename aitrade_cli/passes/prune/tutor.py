@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from torch import nn
 
 from aitrade_cli.model.card import Card
-from aitrade_cli.passes.prune_settings import Settings
+from aitrade_cli.passes.prune.settings import Settings
 from aitrade_cli.training.distillation import Lessons, lessons_of, recover
 from aitrade_cli.training.material import Material, material_of
 from aitrade_cli.training.run import NO_HOOKS, Epoch, Hooks, Recipe

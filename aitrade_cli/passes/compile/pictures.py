@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aitrade_cli.passes.compile_report import CompileReport
+from aitrade_cli.passes.compile.report import CompileReport
 from aitrade_cli.passes.equity import Equity, equity_panels
 from aitrade_cli.report.plot import Bars, Figure, Panel
 from aitrade_cli.units import ratio_text

@@ -19,8 +19,8 @@ from aitrade_cli.model.network import build
 from aitrade_cli.model.onnx_coverage import parameters
 from aitrade_cli.model.onnx_graph import parse
 from aitrade_cli.model.runtimes import start
-from aitrade_cli.passes.distill_settings import Settings
-from aitrade_cli.passes.distill_size import choose_arch
+from aitrade_cli.passes.distill.settings import Settings
+from aitrade_cli.passes.distill.size import choose_arch
 from aitrade_cli.passes.sample import Evidence, gather
 from aitrade_cli.passes.ship import timing_windows
 from aitrade_cli.training.checkpoint import RunFolder

@@ -18,10 +18,10 @@ from aitrade_cli.model.network import NativeProgram
 from aitrade_cli.model.onnx_coverage import coverage as counted
 from aitrade_cli.model.runtimes import start
 from aitrade_cli.model.runtimes.wish import way_of
-from aitrade_cli.passes.compile_candidates import Compiled, Yard, build_one
-from aitrade_cli.passes.compile_choice import Verdicts, batch_lines, judge_all, line_of
-from aitrade_cli.passes.compile_report import CompileReport
-from aitrade_cli.passes.compile_settings import CompileSettings
+from aitrade_cli.passes.compile.candidates import Compiled, Yard, build_one
+from aitrade_cli.passes.compile.choice import Verdicts, batch_lines, judge_all, line_of
+from aitrade_cli.passes.compile.report import CompileReport
+from aitrade_cli.passes.compile.settings import CompileSettings
 from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.flips import Flips
 from aitrade_cli.passes.sample import calibration_windows, gather

@@ -10,9 +10,9 @@ from aitrade_cli.inference.latency import LatencyReport
 from aitrade_cli.model.artefact import OnnxGraph
 from aitrade_cli.model.quantization.sensitivity import keep_in_float
 from aitrade_cli.model.runtimes.start import start_onnx
-from aitrade_cli.passes.candidates import Candidate, Workshop
-from aitrade_cli.passes.quantize_report import CandidateLine
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.candidates import Candidate, Workshop
+from aitrade_cli.passes.quantize.report import CandidateLine
+from aitrade_cli.passes.quantize.settings import Settings
 from aitrade_cli.passes.timing import race
 from aitrade_cli.units import ratio_text, share_text
 

@@ -14,9 +14,9 @@ from aitrade_cli.fidelity.cases import input_shape
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights
 from aitrade_cli.model.card import Arch, Card, Decision
 from aitrade_cli.model.network import NoArchitecture, build
-from aitrade_cli.passes.prune_report import LayerLine, RoundLine
-from aitrade_cli.passes.prune_settings import Settings
-from aitrade_cli.passes.prune_tutor import Tutor, tutor_of
+from aitrade_cli.passes.prune.report import LayerLine, RoundLine
+from aitrade_cli.passes.prune.settings import Settings
+from aitrade_cli.passes.prune.tutor import Tutor, tutor_of
 from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
 from aitrade_cli.training.loop import logits_of
 

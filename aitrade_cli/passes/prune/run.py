@@ -21,11 +21,11 @@ from aitrade_cli.model.pruning.counting import macs, parameters
 from aitrade_cli.model.pruning.graph import fit_for_tracing
 from aitrade_cli.model.pruning.masks import zeros_of
 from aitrade_cli.passes.equity import Equity
-from aitrade_cli.passes.prune_job import Cutting, Job, set_up
-from aitrade_cli.passes.prune_masks import mask_weights
-from aitrade_cli.passes.prune_report import Pace, PruneReport
-from aitrade_cli.passes.prune_rounds import remove_units
-from aitrade_cli.passes.prune_settings import Settings
+from aitrade_cli.passes.prune.job import Cutting, Job, set_up
+from aitrade_cli.passes.prune.masks import mask_weights
+from aitrade_cli.passes.prune.report import Pace, PruneReport
+from aitrade_cli.passes.prune.rounds import remove_units
+from aitrade_cli.passes.prune.settings import Settings
 from aitrade_cli.passes.ship import Change, Shipped, ship, timing_windows, weight_bytes
 
 Say = Callable[[str], None]

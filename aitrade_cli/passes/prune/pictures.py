@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aitrade_cli.passes.equity import Equity, equity_panels
-from aitrade_cli.passes.prune_report import LayerLine, PruneReport
+from aitrade_cli.passes.prune.report import LayerLine, PruneReport
 from aitrade_cli.report.plot import Bars, Figure, Panel
 from aitrade_cli.units import share_text
 

@@ -8,9 +8,9 @@ from statistics import geometric_mean
 from typing import Final
 
 from aitrade_cli.inference.latency_report import LatencyReport
-from aitrade_cli.passes.compile_candidates import Compiled
-from aitrade_cli.passes.compile_report import BatchLine, CompileLine
-from aitrade_cli.passes.compile_settings import CompileSettings
+from aitrade_cli.passes.compile.candidates import Compiled
+from aitrade_cli.passes.compile.report import BatchLine, CompileLine
+from aitrade_cli.passes.compile.settings import CompileSettings
 from aitrade_cli.units import ratio_text, share_text
 
 SAFETY: Final = 0.7  # of the flips allowed; later bars may show more

@@ -12,7 +12,7 @@ from aitrade_cli.inference.latency import QUICK, measure
 from aitrade_cli.inference.variants import Variant
 from aitrade_cli.model.artefact import Artefact, TorchWeights, dump
 from aitrade_cli.model.card import Arch, Card, TensorSpec
-from aitrade_cli.passes.distill_settings import SHARE_OF_TEACHER, USUAL_MOST, Settings
+from aitrade_cli.passes.distill.settings import SHARE_OF_TEACHER, USUAL_MOST, Settings
 from aitrade_cli.passes.timing import variant_of
 from aitrade_cli.training.loop import fresh
 from aitrade_cli.training.students import StudentTooSmall, arch_for, parameters_of

@@ -9,9 +9,9 @@ import numpy as np
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.pruning import LayerCut, Pruned, Scores, importance, prune_structured
 from aitrade_cli.model.pruning.counting import parameters
-from aitrade_cli.passes.prune_job import Cutting, Job, flips_of
-from aitrade_cli.passes.prune_report import LayerLine, RoundLine
-from aitrade_cli.passes.prune_settings import Settings
+from aitrade_cli.passes.prune.job import Cutting, Job, flips_of
+from aitrade_cli.passes.prune.report import LayerLine, RoundLine
+from aitrade_cli.passes.prune.settings import Settings
 
 Say = Callable[[str], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aitrade_cli.passes.equity import Equity, equity_panels
-from aitrade_cli.passes.quantize_report import CandidateLine, QuantizeReport
+from aitrade_cli.passes.quantize.report import CandidateLine, QuantizeReport
 from aitrade_cli.report.plot import Bars, Figure, Panel
 from aitrade_cli.units import bytes_text, microseconds_text
 

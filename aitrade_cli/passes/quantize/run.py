@@ -20,12 +20,12 @@ from aitrade_cli.model.artefact import Artefact, OnnxGraph
 from aitrade_cli.model.export import export_onnx
 from aitrade_cli.model.quantization.prepare import prepare
 from aitrade_cli.model.runtimes import start
-from aitrade_cli.passes.candidates import Candidate, Workshop, build_all
-from aitrade_cli.passes.choice import Choice, choose
 from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.flips import Flips
-from aitrade_cli.passes.quantize_report import QuantizeReport
-from aitrade_cli.passes.quantize_settings import Settings
+from aitrade_cli.passes.quantize.candidates import Candidate, Workshop, build_all
+from aitrade_cli.passes.quantize.choice import Choice, choose
+from aitrade_cli.passes.quantize.report import QuantizeReport
+from aitrade_cli.passes.quantize.settings import Settings
 from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
 from aitrade_cli.passes.ship import FEW, Change, float32_bytes, ship
 from aitrade_cli.units import share_text
@@ -102,7 +102,7 @@ def choose_tuned(
     bench: Bench, built: Sequence[Candidate], choice: Choice, settings: Settings, say: Say
 ) -> Choice:
     """Choose once more, with the candidates of fine-tuned weights among the others."""
-    from aitrade_cli.passes.qat import fine_tune  # training loads only where it is wanted
+    from aitrade_cli.passes.quantize.qat import fine_tune  # training loads only where it is wanted
 
     tuned = fine_tune(bench.source, bench.shop, settings, say)
     if not tuned.candidates:

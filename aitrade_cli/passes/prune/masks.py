@@ -11,9 +11,9 @@ from torch import Tensor
 from aitrade_cli.model.pruning.counting import parameters
 from aitrade_cli.model.pruning.masks import apply, masks_of, pattern_masks, zeros_of
 from aitrade_cli.model.pruning.schedule import Growing, Held
-from aitrade_cli.passes.prune_job import Cutting, Job, flips_of
-from aitrade_cli.passes.prune_report import LayerLine, RoundLine
-from aitrade_cli.passes.prune_settings import Settings
+from aitrade_cli.passes.prune.job import Cutting, Job, flips_of
+from aitrade_cli.passes.prune.report import LayerLine, RoundLine
+from aitrade_cli.passes.prune.settings import Settings
 from aitrade_cli.training.run import Hooks
 
 Say = Callable[[str], None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aitrade_cli.fidelity.report import EquivalenceReport
-from aitrade_cli.passes.distill_compare import HeldOut, LossDifference
+from aitrade_cli.passes.distill.compare import HeldOut, LossDifference
 from aitrade_cli.passes.equity import Equity, equity_panels
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict, view
 from aitrade_cli.report.plot import Curve, Figure, Panel

@@ -1,0 +1,1 @@
+"""`compile`: the fastest compiler that trades the same. `run` is the whole command."""

@@ -1,0 +1,1 @@
+"""`distill`: a student learns from the model. `run` is the whole command."""

@@ -1,0 +1,1 @@
+"""`prune`: fewer units, or zeros. `run` is the whole command."""

@@ -1,0 +1,1 @@
+"""`quantize`: fewer bits. `run` is the whole command."""
