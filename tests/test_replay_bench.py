@@ -24,6 +24,7 @@ from aitrade_cli.replay.bench_data import (
     Contender,
     experience,
 )
+from aitrade_cli.replay.bench_disk import DISK, IN_MEMORY
 from aitrade_cli.replay.bench_frames import NoEmulator, check_game, pack_game, synthetic
 from aitrade_cli.replay.bench_peers import CONTENDERS, bare_take, ours, version_of
 from aitrade_cli.replay.bench_report import AGAIN, OURS, figure_of, summary
@@ -96,6 +97,13 @@ def test_our_store_has_every_operation_and_no_peer_is_needed() -> None:
     assert picture(figure_of(report), "svg").startswith(b"<?xml")
 
 
+def test_a_store_on_disk_is_timed_beside_the_one_in_memory() -> None:
+    report = bench((), rows=ROWS, features=4, batch=32, rounds=FEW, disk=True)
+    names = {line.name for line in report.operations if line.operation == DISK}
+    assert names == {OURS, AGAIN, IN_MEMORY}
+    assert "no other library" in summary(report)
+
+
 def test_a_missing_library_is_named_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_module, "version_of", lambda _: None)
     report = bench(("cpprb", "sb3"), rows=ROWS, features=4, batch=32, rounds=FEW)
@@ -125,7 +133,7 @@ def test_installed_libraries_do_the_same_work() -> None:
     there = [name for name in CONTENDERS if version_of(name)]
     if not there:
         pytest.skip("no library to compare with is installed; the extra `bench` brings them")
-    words = ("replay", "bench", "--rows", "2k", "--rounds", "5", "--json")
+    words = ("replay", "bench", "--rows", "2k", "--rounds", "5", "--disk", "--json")
     done = aitrade(*words, "--against", ",".join(CONTENDERS))
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()  # whatever a library prints does not get in between
@@ -135,6 +143,7 @@ def test_installed_libraries_do_the_same_work() -> None:
         taken = {one["operation"] for one in report["operations"] if one["name"] == name}
         assert (taken >= {ADD_ONE, UNIFORM}) == (name in there)
         assert (PRIORITIZED in taken) != bool(notes[name])
+        assert (DISK in taken) == (name == "torchrl" and name in there)
 
 
 def test_libraries_are_named_once_and_unknown_ones_refused() -> None:

@@ -25,6 +25,9 @@ def replay_bench(
     frames: Annotated[
         str, option("--frames", metavar="GAMES", help="Pack frames too: synthetic, pong, …")
     ] = "",
+    disk: Annotated[
+        bool, option("--disk", help="Draw from a store in a temporary folder too")
+    ] = False,
     plot: Plot = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -34,8 +37,10 @@ def replay_bench(
     twice: how far the second ratio is from 1 is the noise.
 
     A library that is missing is named and left out; so is what a library cannot do here.
-    `--frames` packs frames of random play (ale-py for games of the Atari) and draws stacks
-    of them. A million rows take three gigabytes and two minutes; `--rows 50k` a few seconds.
+    `--disk` fills a store in TMPDIR, whose pages stay in memory, beside one in memory and
+    torchrl's memmap. `--frames` packs frames of random play (ale-py for games of the Atari)
+    and draws stacks of them. A million rows take three gigabytes and two minutes,
+    `--rows 50k` a few seconds.
     """
     from aitrade_cli.replay.bench import bench, peers_named
     from aitrade_cli.replay.bench_report import figure_of
@@ -54,6 +59,7 @@ def replay_bench(
             batch=drawn,
             rounds=rounds,
             games=games,
+            disk=disk,
             seed=seed,
             say=say,
         )

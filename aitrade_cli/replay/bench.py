@@ -19,6 +19,7 @@ from aitrade_cli.replay.bench_data import (
     Experience,
     experience,
 )
+from aitrade_cli.replay.bench_disk import DISK, on_disk
 from aitrade_cli.replay.bench_frames import check_game, pack_game
 from aitrade_cli.replay.bench_peers import CONTENDERS, bare_take, ours, version_of
 from aitrade_cli.replay.bench_report import AGAIN, OURS, BenchReport, OperationLine, PeerLine
@@ -55,6 +56,7 @@ def bench(
     rounds: int = 200,
     games: Sequence[str] = (),
     frames: int = 20_000,
+    disk: bool = False,
     seed: int = 0,
     say: Say = lambda _: None,
 ) -> BenchReport:
@@ -71,6 +73,7 @@ def bench(
         rounds: of each operation.
         games: whose frames are packed too; ``synthetic`` needs no emulator.
         frames: of each.
+        disk: draw from a store in a temporary folder too.
         seed: of everything that is drawn.
         say: told what is happening.
 
@@ -87,9 +90,12 @@ def bench(
         check_game(game)
     before, start = read_cpu_clock(), time.process_time()
     with one_thread():
-        peers, operations = run_operations(
-            against, experience(rows, features, batch, seed), rounds, seed, say
-        )
+        data = experience(rows, features, batch, seed)
+        peers, operations = run_operations(against, data, rounds, seed, say)
+        if disk:
+            say("filling stores on disk")
+            with on_disk(data, tuple(against)) as there:
+                operations += time_operation(DISK, there, rounds, seed)
         packed = []
         for game in games:
             say(f"packing frames of {game}")

@@ -33,15 +33,19 @@ from aitrade_cli.replay.store import ReplayStore
 PACKAGES: Final = {"cpprb": "cpprb", "torchrl": "torchrl", "sb3": "stable_baselines3"}
 
 
-def ours(data: Experience, name: str = "aitrade") -> Contender:
-    """Our own store, once drawing uniformly and once by priority."""
-    schema = Schema(
+def schema_of(data: Experience) -> Schema:
+    return Schema(
         (
             Field("obs", "float32", (data.features,)),
             Field("act", "int64"),
             Field("reward", "float32"),
         )
     )
+
+
+def ours(data: Experience, name: str = "aitrade") -> Contender:
+    """Our own store, once drawing uniformly and once by priority."""
+    schema = schema_of(data)
     uniform = ReplayStore(schema, data.rows)
     sampler = Proportional(ALPHA, Annealing(BETA, BETA))
     prioritized = ReplayStore(schema, data.rows, sampler=sampler)
@@ -70,8 +74,7 @@ def ours(data: Experience, name: str = "aitrade") -> Contender:
 
 def bare_take(data: Experience) -> Contender:
     """The bytes of a uniform batch, gathered by NumPy and nothing else."""
-    length = Schema((Field("obs", "float32", (data.features,)), Field("act", "int64"))).record_bytes
-    records = np.ones((data.rows, length), dtype=np.uint8)
+    records = np.ones((data.rows, schema_of(data).record_bytes), dtype=np.uint8)
 
     def draw() -> Callable[[], object]:
         rows = data.rng.integers(0, data.rows - 1, data.batch)

@@ -14,6 +14,7 @@ from aitrade_cli.units import bytes_text, microseconds_text, ratio_text
 
 OURS = "aitrade"
 AGAIN = "aitrade again"
+NOT_OTHERS = frozenset((AGAIN, "np.take", "aitrade in memory"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def summary(report: BenchReport) -> str:
     ratios = [
         (line.ratio.value, line.operation, line.name)
         for line in report.operations
-        if line.ratio is not None and line.name not in {AGAIN, "np.take"}
+        if line.ratio is not None and line.name not in NOT_OTHERS
     ]
     if not ratios:
         return "no other library was here to compare with"

@@ -85,23 +85,16 @@ def torchrl(data: Experience) -> Contender:
 
 
 def filled_torchrl(data: Experience) -> Contender:
-    import torch
-    from tensordict import TensorDict
     from torchrl.data import LazyTensorStorage, ReplayBuffer
 
     uniform = ReplayBuffer(storage=LazyTensorStorage(data.rows), batch_size=data.batch)
     prioritized, lacking = torchrl_prioritized(data)
 
-    def given(count: int) -> Any:  # noqa: ANN401 -- a TensorDict
-        made = transitions(data, count)
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in made.items()}
-        return TensorDict(tensors, batch_size=[count])
-
     buffers = [uniform] if prioritized is None else [uniform, prioritized]
     for buffer in buffers:
         for count in data.parts():
-            buffer.extend(given(count))
-    one, many = given(1)[0], given(MANY)
+            buffer.extend(tensors_of(data, count))
+    one, many = tensors_of(data, 1)[0], tensors_of(data, MANY)
     ways: dict[str, Prepare] = {
         ADD_ONE: lambda: lambda: uniform.add(one),
         ADD_MANY: lambda: lambda: uniform.extend(many),
@@ -111,6 +104,15 @@ def filled_torchrl(data: Experience) -> Contender:
         ways |= torchrl_ways(data, prioritized, one)
     row_bytes = 2 * 4 * data.features + 8 + 4 + 1
     return Contender("torchrl", ways, len(buffers) * row_bytes * data.rows, lacking)
+
+
+def tensors_of(data: Experience, count: int) -> Any:  # noqa: ANN401 -- a TensorDict
+    import torch
+    from tensordict import TensorDict
+
+    made = transitions(data, count)
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in made.items()}
+    return TensorDict(tensors, batch_size=[count])
 
 
 def torchrl_prioritized(data: Experience) -> tuple[Any, str]:
