@@ -10,7 +10,10 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.stats import chisquare
 
+from aitrade_cli.checks.fixtures import fixtures_folder
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.market.bars import read_bars
+from aitrade_cli.market.features import DEFAULT_FEATURES, fit_preprocessing, prepare
 from aitrade_cli.replay.batch_size import BatchSizer, Bounds
 from aitrade_cli.replay.batch_trial import planted_trial
 from aitrade_cli.replay.bench import bench
@@ -23,13 +26,17 @@ from aitrade_cli.replay.by_age import ByAge
 from aitrade_cli.replay.corrections import v_trace
 from aitrade_cli.replay.interfaces import Indices, Sampler
 from aitrade_cli.replay.priorities import Proportional
+from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.state_cache import NotDeterministic, StateCache
+from aitrade_cli.replay.store import ReplayStore
 
 LEAST_P = 0.001  # of chi-square: a true draw is called false once in a thousand runs
 SINGLE = 1.2e-7  # float32 holds a priority to within half of this
 DRAWS = 1_000_000
 BATCH = 250
 SMALLER = 20.0
+WINDOW = 64
+MOST_OF_WINDOWS = 0.02
 ROUNDING = 1e-9
 NOISE = "measured noise scale"
 
@@ -122,7 +129,7 @@ def frames_are_packed(quick: bool) -> CheckResult:
             speedup=min(ratios) if ratios else None,
             memory_saved=min(line.saved_share for line in lines),
         ),
-        tuple(bound for line in lines for bound in frame_bounds(line)),
+        (*(bound for line in lines for bound in frame_bounds(line)), *market_windows()),
         f"{count:,} frames of 84 x 84, 256 stacks of five, 1 thread; speed against "
         "stable-baselines3 drawing 256 raw transitions of four stacked frames"
         + ("" if ratios else ", which is not installed: speed was not compared")
@@ -131,6 +138,28 @@ def frames_are_packed(quick: bool) -> CheckResult:
             Case(line.game, line.ratio.value if line.ratio else None, line.saved_share)
             for line in lines
         ),
+    )
+
+
+def market_windows() -> tuple[Bound, Bound]:
+    """Bars are kept once; the windows over them are rebuilt, and are what they were."""
+    bars = read_bars(str(fixtures_folder() / "bars" / "eurusd_1h.parquet"))
+    rows = prepare(bars, fit_preprocessing(bars, DEFAULT_FEATURES, WINDOW)).features
+    count = len(rows) - 1
+    schema = Schema((Field("obs", "float32", rows.shape[1:]), Field("reward", "float32")))
+    store = ReplayStore(schema, count, seed=0)
+    ends = np.arange(count) == count - 1
+    reward = np.arange(count, dtype=np.float32)
+    store.add_batch(obs=rows[:-1], reward=reward, next_obs=rows[1:], truncated=ends)
+    batch = store.sample(BATCH, window=WINDOW, pad="skip")
+    windows = np.lib.stride_tricks.sliding_window_view(rows, WINDOW, axis=0)
+    newest = np.asarray(batch["reward"]).astype(np.int64)
+    expected = windows[newest - WINDOW + 1].transpose(0, 2, 1)
+    same = np.array_equal(np.asarray(batch["obs"]), expected)
+    share = store.ring.bytes / (2 * count * WINDOW * rows[0].nbytes)
+    return (
+        Bound("windows as they were", float(same), 1.0, "at_least", "yes"),
+        Bound("memory of rows", share, MOST_OF_WINDOWS, "at_most", "of all windows"),
     )
 
 
