@@ -75,6 +75,27 @@ def test_a_batch_of_rows_that_are_not_in_memory_is_the_same(adder: str, tmp_path
     assert not any(thread.is_alive() for thread in threads_of_readers())
 
 
+def test_long_stretches_cross_the_seams_of_the_ring(tmp_path: Path) -> None:
+    """Slots begin anew at another row than records do."""
+    states = np.arange(3001, dtype=np.float32)[:, None] * np.ones(3, np.float32)
+    memory = 256 * SCHEMA.record_bytes
+    with ReplayStore(tmp_path / "s", 1030, schema=SCHEMA, memory=memory) as store:
+        for start in range(0, 3000, 60):
+            part = slice(start, start + 60)
+            store.add_batch(
+                obs=states[part],
+                act=np.arange(start, start + 60)[:, None],
+                reward=np.zeros(60, np.float32),
+                next_obs=states[1:][part],
+            )
+        batch = store.sample(200, window=5, pad="skip")
+        numbers_drawn = np.asarray(batch["act"])[:, 0]
+        assert np.array_equal(np.asarray(batch["obs"])[:, -1, 0], numbers_drawn)
+        assert np.array_equal(np.asarray(batch["obs"])[:, 0, 0], numbers_drawn - 4)
+        assert np.array_equal(np.asarray(batch["next_obs"])[:, -1, 0], numbers_drawn + 1)
+        assert len(store) > 950
+
+
 def threads_of_readers() -> list[Any]:
     import threading
 

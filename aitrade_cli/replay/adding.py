@@ -18,7 +18,7 @@ from aitrade_cli.replay.ring import (
     TRUNCATED,
     UNUSABLE,
     Ring,
-    end_episodes,
+    end_episode,
 )
 from aitrade_cli.replay.schema import NEXT, STATE, Field, SchemaMismatch
 
@@ -77,7 +77,7 @@ class Adder:
         state = self.packed(obs)
         last = ring.last[env]
         if last >= 0 and ring.awaited[env] and not self.goes_on(state, env):
-            end_episodes(ring, np.array([env]))
+            end_episode(ring, env)
             last = -1
         index = ring.total
         slot, row = index % ring.capacity, index % ring.resident
@@ -111,7 +111,7 @@ class Adder:
             ring.following[slot] = ring.capacity + 1 + env
             ring.awaited[env], ring.newest[env] = True, state
             if flags:
-                end_episodes(ring, np.array([env]))
+                end_episode(ring, env)
         else:
             self.lead_nowhere(slot, env, flags)
         return index

@@ -44,7 +44,7 @@ SPARE: Final = MOST_ENVIRONMENTS + 1
 class TooManyEnvironments(BadInput):
     """More environments than a store follows at once."""
 
-    default_hint = "use one store for each group of environments"
+    default_hint = "use a larger capacity or `memory`, or one store for each group of them"
 
 
 class Ring:
@@ -122,9 +122,11 @@ class Ring:
         Raises:
             TooManyEnvironments: of more than can be followed.
         """
-        if environments > MOST_ENVIRONMENTS:
+        # at a commit the newest state of each takes a row, before the others are on disk
+        most = min(MOST_ENVIRONMENTS, max(1, self.resident // 2))
+        if environments > most:
             raise TooManyEnvironments(
-                f"{environments:,} environments, a store follows {MOST_ENVIRONMENTS:,} at most"
+                f"{environments:,} environments, the store follows {most:,} at most"
             )
         missing = environments - len(self.last)
         self.last += [-1] * missing
@@ -217,3 +219,23 @@ def end_episodes(ring: Ring, envs: Int64[np.ndarray, " n"]) -> None:
     put_last_states(ring, envs)
     for env in envs.tolist():
         ring.last[env], ring.awaited[env] = -1, False
+
+
+def end_episode(ring: Ring, env: int) -> None:
+    """The same for one environment, without an array for each number."""
+    last, index = ring.last[env], ring.total
+    spare = ring.capacity + 1 + env
+    if ring.awaited[env] and last >= ring.first and ring.following[last % ring.capacity] == spare:
+        slot = index % ring.capacity
+        if ring.unusable and index >= ring.capacity and ring.marks[slot] & UNUSABLE:
+            ring.unusable -= 1
+        ring.records[index % ring.resident] = ring.records[ring.spare(env)]
+        number, step = ring.episode[env], ring.step[env]
+        LINE.pack_into(ring.lines, slot * LINE.size, number, step, index - last, env)
+        ring.marks[slot] = LAST_STATE
+        ring.unusable += 1
+        ring.following[slot] = NOTHING
+        ring.total = index + 1
+        if last >= ring.first:
+            ring.following[last % ring.capacity] = slot
+    ring.last[env], ring.awaited[env] = -1, False

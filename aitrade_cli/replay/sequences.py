@@ -21,7 +21,7 @@ from aitrade_cli.replay.ring import (
     TERMINATED,
     TRUNCATED,
     Ring,
-    end_episodes,
+    end_episode,
     piece_view,
 )
 
@@ -36,8 +36,11 @@ def add_sequence(ring: Ring, rows: Incoming, env: int) -> None:
         after = tuple(array[:-1] for array in rows.next_state)
         breaks[:-1] |= differing(after, tuple(array[1:] for array in state))
     if ring.last[env] >= 0 and not continues(ring, tuple(array[:1] for array in state), [env])[0]:
-        end_episodes(ring, np.array([env]))
-    if not breaks[:-1].any() and ring.total % ring.resident + count < ring.resident:
+        end_episode(ring, env)
+    # the ring has a seam where its slots begin anew, and another where its records do
+    slot, place = ring.total % ring.capacity, ring.total % ring.resident
+    seamless = slot + count <= ring.capacity and place + count <= ring.resident
+    if seamless and not breaks[:-1].any():
         add_run(ring, rows, env)
     else:
         add_runs(ring, rows, breaks, env)
@@ -102,7 +105,7 @@ def settle(ring: Ring, rows: Incoming, env: int) -> None:
         ring.following[slot] = ring.zero_slot if rows.terminated[-1] else NOTHING
         ring.flags[slot] |= NO_LAST_STATE if ended else 0
     if ended:
-        end_episodes(ring, np.array([env]))
+        end_episode(ring, env)
 
 
 def add_runs(ring: Ring, rows: Incoming, breaks: Bool[np.ndarray, " n"], env: int) -> None:

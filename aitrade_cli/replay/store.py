@@ -157,7 +157,7 @@ class ReplayStore:
         rows = incoming(self.schema, fields)
         most = max(1, self.ring.resident // 4)
         for start in range(0, len(rows), most):
-            piece = rows.piece(start, start + most)
+            piece = rows if len(rows) <= most else rows.piece(start, start + most)
             with self._adding(2 * len(piece) + 1):
                 add_sequence(self.ring, piece, env)
 
