@@ -11,7 +11,7 @@ from aitrade_cli.model.architectures import create
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights
 from aitrade_cli.model.card import Arch, Card, TensorSpec
 from aitrade_cli.model.export import export_onnx
-from aitrade_cli.model.onnx_recent import NoWindow, keep_recent
+from aitrade_cli.model.onnx_recent import NoWindowToCut, keep_recent
 from aitrade_cli.model.runtimes.start import start_onnx
 
 FEATURES = 5
@@ -55,7 +55,7 @@ def test_the_input_keeps_its_name_and_shape() -> None:
 @pytest.mark.parametrize("steps", [0, -3])
 def test_no_steps_is_refused(steps: int) -> None:
     _, graph = exported(Arch("gru", {"features": FEATURES, "hidden_sizes": [8]}))
-    with pytest.raises(NoWindow, match=str(steps)):
+    with pytest.raises(NoWindowToCut, match=str(steps)):
         keep_recent(graph, steps)
 
 
@@ -64,5 +64,5 @@ def test_a_graph_of_another_kind_is_refused() -> None:
     two = onnx.helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, ["batch", 4])
     node = onnx.helper.make_node("Identity", ["a"], ["b"])
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [one], [two]))
-    with pytest.raises(NoWindow):
+    with pytest.raises(NoWindowToCut):
         keep_recent(OnnxGraph(model.SerializeToString()), 2)

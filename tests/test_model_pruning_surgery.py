@@ -17,7 +17,7 @@ from aitrade_cli.model.card import Arch, Card
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
 from aitrade_cli.model.pruning import Pruned, importance, prune_structured
-from aitrade_cli.model.pruning.graph import NotTraceable
+from aitrade_cli.model.pruning.graph import ForwardNotFollowed
 from aitrade_cli.model.surgery import RECORD, BadSurgery, replay
 
 NETS = "fixtures.user.nets:build"
@@ -177,5 +177,5 @@ def test_what_can_be_cut_is_found(user_module: str, kind: str, cut: set[str]) ->
 
 def test_a_forward_that_cannot_be_followed_is_bad_input(user_module: str) -> None:
     network, arch = built(user_module, "breaks")
-    with pytest.raises(NotTraceable, match="cannot be followed"):
+    with pytest.raises(ForwardNotFollowed, match="cannot be followed"):
         importance(network, arch, windows())

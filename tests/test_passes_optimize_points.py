@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aitrade_cli.fidelity.budget import Budget
-from aitrade_cli.passes.optimize.points import SAFETY, Point, allowed, beats, best_of, front_of
+from aitrade_cli.passes.optimize.points import (
+    SAFETY,
+    SAFETY_TAUGHT,
+    Point,
+    allowed,
+    beats,
+    best_of,
+    front_of,
+)
 from aitrade_cli.passes.optimize.settings import Minimize, Settings
 
 
@@ -105,6 +115,12 @@ def test_the_one_that_flips_least_ships_where_none_is_within_the_budget() -> Non
 def test_part_of_the_budget_is_left_for_bars_not_seen_yet() -> None:
     assert allowed(point(1.0, flips=0.01 * SAFETY), settings(0.01))
     assert not allowed(point(1.0, flips=0.0099), settings(0.01))
+
+
+def test_what_was_taught_keeps_more_of_the_budget_back() -> None:
+    taught = replace(point(1.0, flips=0.01 * SAFETY_TAUGHT), shape="pruned 50 %")
+    assert allowed(taught, settings(0.01))
+    assert not allowed(replace(taught, flips=0.01 * SAFETY), settings(0.01))
 
 
 def test_without_a_rule_nothing_can_flip() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from aitrade_cli.replay import head, manifest
 from aitrade_cli.replay.compacting import NeedsRepair, compact, compact_as
-from aitrade_cli.replay.format import VERSION, NewerFormat, read_mark
+from aitrade_cli.replay.format import VERSION, NewerStore, read_mark
 from aitrade_cli.replay.layout import Placed
 from aitrade_cli.replay.lock import StoreInUse
 from aitrade_cli.replay.opening import ForeignFolder, NoStore, manifest_in
@@ -214,7 +214,7 @@ def test_a_later_format_is_refused_in_one_clear_line(tmp_path: Path) -> None:
     made = manifest.read(folder)
     object.__setattr__(made, "version", VERSION + 1)
     (folder / "replay.json").write_bytes(made.to_bytes())
-    with pytest.raises(NewerFormat, match=f"has format {VERSION + 1}, this aitrade reads up to"):
+    with pytest.raises(NewerStore, match=f"has format {VERSION + 1}, this aitrade reads up to"):
         ReplayStore(folder)
 
 

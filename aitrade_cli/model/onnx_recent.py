@@ -10,7 +10,7 @@ from aitrade_cli.model.artefact import OnnxGraph
 from aitrade_cli.model.onnx_graph import Names, add_array, parse, read_by, replace_nodes, serialize
 
 
-class NoWindow(BadInput):
+class NoWindowToCut(BadInput):
     """The graph has no single input with a time axis to cut."""
 
 
@@ -26,12 +26,12 @@ def keep_recent(graph: OnnxGraph, steps: int) -> OnnxGraph:
         steps: rows to keep, counted from the newest, >= 1.
 
     Raises:
-        NoWindow: the graph takes something else, or ``steps`` is below 1.
+        NoWindowToCut: the graph takes something else, or ``steps`` is below 1.
     """
     model = parse(graph.proto_bytes)
     inputs = [one for one in model.graph.input if len(one.type.tensor_type.shape.dim) == 3]
     if len(model.graph.input) != 1 or not inputs or steps < 1:
-        raise NoWindow(f"a window of `{steps}` latest steps cannot be cut from this graph's input")
+        raise NoWindowToCut(f"`{steps}` latest steps cannot be cut from this graph's input")
     name = inputs[0].name
     names = Names(model.graph)
     latest = names.fresh(f"{name}_latest")

@@ -32,7 +32,7 @@ HOLE: Final = 2  # rows that a repair could not save: no columns, no payload
 PADDING: Final = 8
 
 
-class NewerFormat(BadInput):
+class NewerStore(BadInput):
     """The store was written by a later aitrade."""
 
     default_hint = "update aitrade; it reads every older format"
@@ -83,14 +83,14 @@ def read_segment_header(data: bytes | memoryview) -> SegmentHeader | None:
     """The header of a segment, or None where it is damaged.
 
     Raises:
-        NewerFormat: it is whole and of a later version.
+        NewerStore: it is whole and of a later version.
     """
     values = unsealed(SEGMENT, data)
     if values is None or values[0] != SEGMENT_MAGIC:
         return None
     _, version, store, first, length, check = values
     if version > VERSION:
-        raise NewerFormat(version)
+        raise NewerStore(version)
     start = SEGMENT.size + CHECK.size
     manifest = bytes(data[start : start + length])
     made = SegmentHeader(store, first, manifest)

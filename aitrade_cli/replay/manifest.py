@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.replay.format import VERSION, NewerFormat
+from aitrade_cli.replay.format import VERSION, NewerStore
 from aitrade_cli.replay.schema import BadSchema, Schema
 
 FORMAT: Final = "aitrade-replay"
@@ -90,7 +90,7 @@ def parse(data: bytes) -> Manifest:
 
     Raises:
         DamagedManifest: a byte of it is another one.
-        NewerFormat: it is whole and of a later version.
+        NewerStore: it is whole and of a later version.
     """
     try:
         body = json.loads(data)
@@ -98,7 +98,7 @@ def parse(data: bytes) -> Manifest:
         if check != zlib.crc32(dumped(body)) or body["format"] != FORMAT:
             raise DamagedManifest(f"the checksum of `{NAME}` is wrong")
         if body["version"] > VERSION:
-            raise NewerFormat(body["version"])
+            raise NewerStore(body["version"])
         return Manifest(
             bytes.fromhex(body["store"]),
             Schema.from_json(body["schema"]),
@@ -119,7 +119,7 @@ def read(folder: Path) -> Manifest:
 
     Raises:
         DamagedManifest: see there.
-        NewerFormat: see there.
+        NewerStore: see there.
         OSError: there is none.
     """
     return parse((folder / NAME).read_bytes())

@@ -116,7 +116,7 @@ def manifest_in(folder: Path) -> Manifest:
         NoStore: nothing is there.
         ForeignFolder: something else is there.
         DamagedManifest: it is damaged, and so is every copy.
-        NewerFormat: the store is of a later version.
+        NewerStore: the store is of a later version.
     """
     if not folder.is_dir():
         raise NoStore(f"there is no replay store at `{folder}`")

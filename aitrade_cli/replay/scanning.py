@@ -83,7 +83,7 @@ def header_of(data: Bytes) -> tuple[SegmentHeader | None, int]:
     """The header of a segment, and where its first block begins.
 
     Raises:
-        NewerFormat: it is of a later version.
+        NewerStore: it is of a later version.
     """
     header = read_segment_header(data)
     if header is not None:

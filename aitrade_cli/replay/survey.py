@@ -61,7 +61,7 @@ def survey(folder: Path, manifest: Manifest) -> Survey:
     """Read every header of a store.
 
     Raises:
-        NewerFormat: a segment is of a later version.
+        NewerStore: a segment is of a later version.
         OSError: a file cannot be read.
     """
     marks = [

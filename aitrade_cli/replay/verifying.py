@@ -44,7 +44,7 @@ def verify(folder: Path) -> VerifyReport:
         NoStore: nothing is there.
         ForeignFolder: something else is there.
         DamagedManifest: it is damaged, and so is every copy.
-        NewerFormat: the store is of a later version.
+        NewerStore: the store is of a later version.
     """
     made = manifest_in(folder)
     seen = survey(folder, made)

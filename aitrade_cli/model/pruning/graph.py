@@ -20,7 +20,7 @@ from aitrade_cli.model.pruning.stand_ins import Meaning, put_in
 NORMS: Final = (nn.LayerNorm, nn.GroupNorm)  # look at all units at once, so none can just go
 
 
-class NotTraceable(BadInput):
+class ForwardNotFollowed(BadInput):
     """The network's forward cannot be followed."""
 
     default_hint = "plain layers on one window [batch, time, feature] can be followed"
@@ -39,7 +39,7 @@ def find_groups(
         The groups whose members are all known, and the layers that have none, with reasons.
 
     Raises:
-        NotTraceable: the forward fails with gradients on, or torch-pruning cannot follow it.
+        ForwardNotFollowed: the forward fails with gradients on, or torch-pruning cannot follow it.
 
     Source:
         Fang et al. 2023, DepGraph. https://arxiv.org/abs/2301.12900
@@ -75,7 +75,7 @@ def follow(proxy: nn.Module, windows: Float[Tensor, "batch time feature"]) -> li
             return list(graph.get_all_groups())
     except Exception as error:  # the user's forward and the library may raise anything
         told = f"{type(error).__name__}: {error}"[:200]
-        raise NotTraceable(f"the network's forward cannot be followed: {told}") from error
+        raise ForwardNotFollowed(f"the network's forward cannot be followed: {told}") from error
 
 
 def members_of(

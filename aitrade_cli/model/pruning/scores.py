@@ -67,7 +67,7 @@ def importance(
         shape: time steps and features of a window, where there are no windows.
 
     Raises:
-        NotTraceable: the network's forward cannot be followed.
+        ForwardNotFollowed: the network's forward cannot be followed.
 
     Source:
         Molchanov et al. 2019, section 3. https://arxiv.org/abs/1906.10771

@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from aitrade_cli.passes.optimize.settings import Minimize, Settings
+from aitrade_cli.passes.optimize.shapes import DENSE
 
-SAFETY: Final = 0.7  # share of the flips allowed that may be expected to be used up
+# Share of the flips allowed that may be expected to be used up. What was cut and taught has been
+# selected by its flips on the choosing windows, rung by rung and among many: it keeps less there.
+SAFETY: Final = 0.7
+SAFETY_TAUGHT: Final = 0.5
 TIE: Final = 1.10  # two runs of one graph in two processes lie this far apart
 
 
@@ -78,9 +82,14 @@ def front_of(points: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(sorted(unique.values(), key=lambda one: (-one.speedup, one.size_bytes)))
 
 
+def limit_of(shape: str, settings: Settings) -> float:
+    """The most flips that a network may be expected to have, 0..1."""
+    return settings.flips_allowed * (SAFETY if shape == DENSE.name else SAFETY_TAUGHT)
+
+
 def allowed(point: Point, settings: Settings) -> bool:
     """Whether a point may be expected to stay within the budget on bars not seen yet."""
-    return point.distance <= settings.flips_allowed * SAFETY
+    return point.distance <= limit_of(point.shape, settings)
 
 
 def best_of(points: Sequence[Point], settings: Settings) -> Point:

@@ -18,7 +18,7 @@ from aitrade_cli.passes.optimize.final import Finish
 from aitrade_cli.passes.optimize.ground import architecture_of, key_of, prepare_ground
 from aitrade_cli.passes.optimize.outcome import change_of, report_of
 from aitrade_cli.passes.optimize.pictures import figure_of
-from aitrade_cli.passes.optimize.points import SAFETY, Point
+from aitrade_cli.passes.optimize.points import SAFETY_TAUGHT, Point
 from aitrade_cli.passes.optimize.report import OptimizeReport
 from aitrade_cli.passes.optimize.searching import Search
 from aitrade_cli.passes.optimize.settings import Settings
@@ -71,7 +71,7 @@ def optimize_artefact(
     began = time.monotonic()
     say("asking the source for its answers")
     ground = prepare_ground(source, settings)
-    free = ground.nursery.forgettable(settings.flips_allowed * SAFETY)
+    free = ground.nursery.forgettable(settings.flips_allowed * SAFETY_TAUGHT)
     proposals = plan(ground.nursery.kinds, architecture_of(source), free)
     with opened(folder, key_of(ground, settings), proposals, settings.seed) as study:
         search = Search(study, ground.nursery, ground.yard, settings, say, began)

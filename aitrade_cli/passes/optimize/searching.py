@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import mean
 
 from optuna.trial import Trial
 
 from aitrade_cli.errors import AitradeError
 from aitrade_cli.passes.optimize.forms import Yard, cost, make_all
 from aitrade_cli.passes.optimize.growing import Nursery, Seedling
-from aitrade_cli.passes.optimize.points import SAFETY, Point, best_of
+from aitrade_cli.passes.optimize.points import SAFETY_TAUGHT, Point, best_of, limit_of
 from aitrade_cli.passes.optimize.report import ShapeLine
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import DENSE, Shape
@@ -55,8 +56,8 @@ class Search:
 
     def run(self) -> None:
         """Try shapes until the time or the number of trials is used up, or none is new."""
-        repeats, longest = 0, 0.0
-        while self.may_go_on(longest) and repeats < REPEATS:
+        repeats, took = 0, []
+        while self.may_go_on(took) and repeats < REPEATS:
             trial, shape = self.study.ask()
             if self.study.is_known(shape):
                 self.study.give_up(trial, "proposed before", pruned=False)
@@ -66,9 +67,9 @@ class Search:
             at = self.clock()
             self.try_shape(trial, shape)
             if shape != DENSE:
-                longest = max(longest, self.clock() - at)
+                took.append(self.clock() - at)
 
-    def may_go_on(self, longest: float) -> bool:
+    def may_go_on(self, took: Sequence[float]) -> bool:
         """The source itself is always tried; another shape only where it fits the time."""
         answered = len(self.study.answered)
         if answered == 0:
@@ -76,7 +77,7 @@ class Search:
         if self.settings.trials is not None and answered >= self.settings.trials:
             return False
         left = self.left() - self.settings.seconds * RESERVE
-        return left > (longest or min(FIRST_GUESS, self.settings.seconds / 4))
+        return left > (mean(took) if took else min(FIRST_GUESS, self.settings.seconds / 4))
 
     def left(self) -> float:
         """Seconds until the budget is spent."""
@@ -110,7 +111,7 @@ class Search:
         again = self.study.times_tried(seedling.shape) > 0
         if seedling.rungs and seedling.shape.kind != "student":
             flips.append(self.nursery.look(seedling))
-        enough = self.settings.flips_allowed * SAFETY * EASY
+        enough = self.settings.flips_allowed * SAFETY_TAUGHT * EASY
         for rung in range(1, seedling.rungs + 1):
             if flips and min(flips) <= enough:
                 return None
@@ -149,7 +150,7 @@ def promise(seedling: Seedling, flips: float, settings: Settings) -> float:
 
     Counted in parameters, not in seconds, so that the same seed goes the same way.
     """
-    limit = max(settings.flips_allowed * SAFETY, 1e-4)
+    limit = max(limit_of(seedling.shape.name, settings), 1e-4)
     return math.log(seedling.size) + 2.0 * math.log(max(1.0, flips / limit))
 
 
