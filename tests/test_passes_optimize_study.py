@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aitrade_cli.passes.optimize.points import Point
-from aitrade_cli.passes.optimize.shapes import DENSE, Shape, plan
+from aitrade_cli.passes.optimize.shapes import DENSE, Kind, Shape, plan
 from aitrade_cli.passes.optimize.study import (
     OtherStudy,
     Study,
@@ -19,7 +19,8 @@ from aitrade_cli.passes.optimize.study import (
 )
 
 KEY = {"source": "a" * 64, "seed": 0}
-PLAN = plan(("dense", "pruned", "student"), "lstm")
+KINDS: tuple[Kind, ...] = ("dense", "recent", "pruned", "student")
+PLAN = plan(KINDS, "lstm")
 
 
 def point(file: str, speedup: float = 2.0) -> Point:
@@ -31,7 +32,7 @@ def point(file: str, speedup: float = 2.0) -> Point:
 def drive(folder: Path, count: int, seed: int = 0) -> list[Shape]:
     """Answer ``count`` proposals; the score depends on the shape alone."""
     asked = []
-    with opened(folder, {**KEY, "seed": seed}, PLAN, seed) as study:
+    with opened(folder, {**KEY, "seed": seed}, KINDS, PLAN, seed) as study:
         for _ in range(count):
             trial, shape = study.ask()
             asked.append(shape)
@@ -57,9 +58,9 @@ def test_another_seed_proposes_others_after_the_plan(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_killed_is_proposed_again(tmp_path: Path) -> None:
-    with opened(tmp_path, KEY, PLAN, 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN, 0) as study:
         _, first = study.ask()  # and never answered
-    with opened(tmp_path, KEY, PLAN, 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN, 0) as study:
         trial, again = study.ask()
         assert again == first
         study.keep(trial, 1.0, [])
@@ -67,17 +68,17 @@ def test_a_trial_that_was_killed_is_proposed_again(tmp_path: Path) -> None:
 
 
 def test_points_come_back_as_they_were(tmp_path: Path) -> None:
-    with opened(tmp_path, KEY, PLAN, 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN, 0) as study:
         trial, _ = study.ask()
         kept = point(study.write_graph(b"bytes of a graph"))
         study.keep(trial, 1.0, [kept])
-    with opened(tmp_path, KEY, PLAN, 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN, 0) as study:
         assert study.points() == (kept,)
         assert study.read_graph(kept.file) == b"bytes of a graph"
 
 
 def test_a_graph_that_changed_on_disk_is_refused(tmp_path: Path) -> None:
-    with opened(tmp_path, KEY, PLAN, 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN, 0) as study:
         file = study.write_graph(b"good")
         study.path_of(file).write_bytes(b"evil")
         with pytest.raises(StudyDamaged, match="not what was written"):
@@ -85,7 +86,7 @@ def test_a_graph_that_changed_on_disk_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_name_never_leaves_the_folder(tmp_path: Path) -> None:
-    with opened(tmp_path, KEY, PLAN, 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN, 0) as study:
         assert study.path_of("../../etc/passwd").parent == tmp_path / "graphs"
 
 
@@ -106,14 +107,14 @@ def test_another_search_is_told_from_this_one(tmp_path: Path, name: str) -> None
     drive(tmp_path, 1)
     with (
         pytest.raises(OtherStudy, match=f"another {name}"),
-        opened(tmp_path, {**KEY, name: "other"}, PLAN, 0),
+        opened(tmp_path, {**KEY, name: "other"}, KINDS, PLAN, 0),
     ):
         pass
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(OtherStudy, match=r"thesis\.tex"), opened(tmp_path, KEY, PLAN, 0):
+    with pytest.raises(OtherStudy, match=r"thesis\.tex"), opened(tmp_path, KEY, KINDS, PLAN, 0):
         pass
     assert [path.name for path in tmp_path.iterdir() if path.name != "lock"] == ["thesis.tex"]
 
@@ -122,7 +123,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
 def test_damage_is_one_line(tmp_path: Path, damage: str) -> None:
     drive(tmp_path, 1)
     (tmp_path / damage).write_bytes(b'{"a": \xff\n')
-    with pytest.raises((StudyDamaged, OtherStudy)), opened(tmp_path, KEY, PLAN, 0):
+    with pytest.raises((StudyDamaged, OtherStudy)), opened(tmp_path, KEY, KINDS, PLAN, 0):
         pass
 
 
@@ -135,7 +136,7 @@ def test_the_journal_is_plain_text(tmp_path: Path) -> None:
 def test_a_study_of_the_source_alone_proposes_nothing_else(tmp_path: Path) -> None:
     alone = plan(("dense",), "mlp")
     assert alone == (DENSE,)
-    with opened(tmp_path, KEY, alone, 0) as study:
+    with opened(tmp_path, KEY, ("dense",), alone, 0) as study:
         asked = []
         for _ in range(3):
             trial, shape = study.ask()
@@ -150,7 +151,7 @@ def test_a_study_of_the_source_alone_proposes_nothing_else(tmp_path: Path) -> No
 def test_what_was_stopped_too_soon_gets_another_look_when_the_plan_is_through(
     tmp_path: Path,
 ) -> None:
-    with opened(tmp_path, KEY, PLAN[:4], 0) as study:
+    with opened(tmp_path, KEY, KINDS, PLAN[:4], 0) as study:
         scores = {PLAN[2]: 0.5, PLAN[3]: 9.0}
         for _ in PLAN[:4]:
             trial, shape = study.ask()

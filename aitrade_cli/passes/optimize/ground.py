@@ -66,6 +66,7 @@ def key_of(ground: Ground, settings: Settings) -> dict[str, Any]:
     """What two runs must share to be one search."""
     sample, material = ground.evidence.sample, ground.nursery.material
     return {
+        "kinds": list(ground.nursery.kinds),
         "source": ground.source.sha256,
         "bars": None if sample is None else sample.source_sha256,
         "training_bars": None if material is None else material.bars_sha256,

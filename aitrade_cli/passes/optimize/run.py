@@ -72,8 +72,9 @@ def optimize_artefact(
     say("asking the source for its answers")
     ground = prepare_ground(source, settings)
     free = ground.nursery.forgettable(settings.flips_allowed * SAFETY_TAUGHT)
-    proposals = plan(ground.nursery.kinds, architecture_of(source), free)
-    with opened(folder, key_of(ground, settings), proposals, settings.seed) as study:
+    kinds = ground.nursery.kinds
+    proposals = plan(kinds, architecture_of(source), free)
+    with opened(folder, key_of(ground, settings), kinds, proposals, settings.seed) as study:
         search = Search(study, ground.nursery, ground.yard, settings, say, began)
         if pick is None:
             search_on(search, folder)

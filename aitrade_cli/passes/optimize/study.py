@@ -68,6 +68,7 @@ class Study:
 
     Args:
         folder: of the study; it exists and is locked by the caller.
+        kinds: of network that may be proposed.
         plan: the first proposals.
         seed: of the proposals after them.
 
@@ -76,10 +77,12 @@ class Study:
         https://arxiv.org/abs/1810.05934
     """
 
-    def __init__(self, folder: Path, plan: Sequence[Shape], seed: int) -> None:
+    def __init__(
+        self, folder: Path, kinds: Sequence[Kind], plan: Sequence[Shape], seed: int
+    ) -> None:
         self.folder = folder
         self._plan = tuple(plan)
-        self._kinds: tuple[Kind, ...] = tuple(dict.fromkeys(shape.kind for shape in plan))
+        self._kinds = tuple(kinds)
         self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = self._open()
@@ -235,12 +238,15 @@ def suggest(trial: Trial, kinds: Sequence[Kind]) -> Shape:
 
 
 @contextmanager
-def opened(folder: Path, key: dict[str, Any], plan: Sequence[Shape], seed: int) -> Iterator[Study]:
+def opened(
+    folder: Path, key: dict[str, Any], kinds: Sequence[Kind], plan: Sequence[Shape], seed: int
+) -> Iterator[Study]:
     """Lock the folder, check that it is of this search, and open it.
 
     Args:
         folder: made where it is missing; a foreign one is left alone.
         key: what two runs must share to be one search, plain data.
+        kinds: of network that may be proposed.
         plan: the first proposals.
         seed: of those after them.
 
@@ -252,7 +258,7 @@ def opened(folder: Path, key: dict[str, Any], plan: Sequence[Shape], seed: int) 
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         check_key(folder, key)
-        yield Study(folder, plan, seed)
+        yield Study(folder, kinds, plan, seed)
 
 
 @contextmanager
