@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -19,6 +21,7 @@ from aitrade_cli.replay.ring import (
 from aitrade_cli.replay.scanning import Found, Mapped, columns_bytes, payload_bytes
 from aitrade_cli.replay.survey import Segment
 
+ROWS_AT_ONCE: Final = 65_536
 Rows = UInt8[np.ndarray, "n record"]
 
 
@@ -99,22 +102,29 @@ def lose(ring: Ring, end: int) -> None:
 
 def tie(ring: Ring, since: int) -> None:
     """Rebuild links and counts after rows from ``since`` on were loaded."""
-    index = np.arange(max(since, ring.first), ring.total)
+    first = max(since, ring.first)
+    for start in range(first, ring.total, ROWS_AT_ONCE):
+        tie_some(ring, np.arange(start, min(start + ROWS_AT_ONCE, ring.total)))
+    # slots past the newest row of a ring that is not full hold zeros
+    ring.unusable = sum(
+        int(np.count_nonzero(ring.flags[start : start + ROWS_AT_ONCE] & UNUSABLE))
+        for start in range(0, ring.capacity, ROWS_AT_ONCE)
+    )
+
+
+def tie_some(ring: Ring, index: np.ndarray) -> None:
     slots = index % ring.capacity
     columns, flags = ring.columns[slots], ring.flags[slots]
     ring.following[slots] = NOTHING
+    ring.next_episode = max(ring.next_episode, int(columns["episode"].max()) + 1)
     if ring.schema.stores_next:
         ring.following[slots] = np.where(flags & UNUSABLE, NOTHING, slots)
-    else:
-        before = index - columns["back"]
-        linked = (columns["back"] > 0) & (before >= ring.first) & (flags & DAMAGED == 0)
-        # a damaged row leads nowhere, though the one after it is whole
-        linked &= ring.flags[before % ring.capacity] & DAMAGED == 0
-        # Where a state was kept at a commit and came again as a row, the row is the later one.
-        ring.following[before[linked] % ring.capacity] = slots[linked]
-        ended = (flags & TERMINATED > 0) & (flags & NO_LAST_STATE > 0)
-        ring.following[slots[ended]] = ring.zero_slot
-    live = np.arange(ring.first, ring.total) % ring.capacity
-    ring.unusable = int(np.count_nonzero(ring.flags[live] & UNUSABLE))
-    if len(columns):
-        ring.next_episode = max(ring.next_episode, int(columns["episode"].max()) + 1)
+        return
+    before = index - columns["back"]
+    linked = (columns["back"] > 0) & (before >= ring.first) & (flags & DAMAGED == 0)
+    # a damaged row leads nowhere, though the one after it is whole
+    linked &= ring.flags[before % ring.capacity] & DAMAGED == 0
+    # Where a state was kept at a commit and came again as a row, the row is the later one.
+    ring.following[before[linked] % ring.capacity] = slots[linked]
+    ended = (flags & TERMINATED > 0) & (flags & NO_LAST_STATE > 0)
+    ring.following[slots[ended]] = ring.zero_slot
