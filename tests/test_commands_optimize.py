@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from aitrade_cli.model.artefact import OnnxGraph
+from aitrade_cli.model.artefact import Artefact, Exported, OnnxGraph, dump
 from aitrade_cli.model.loading import load
+from aitrade_cli.model.network import build
 from aitrade_cli.passes.optimize import growing
 from aitrade_cli.passes.optimize.ground import prepare_ground
 from aitrade_cli.passes.optimize.settings import Settings
-from tests.passes_cases import BARS, plant, typed, weights
+from tests.passes_cases import BARS, plant, torch_model, typed, weights
 
 MODEL = "models/tiny.pt"
 SMALL = ("--data", str(BARS), "--max-flips", "90%", "--trials", "2", "--budget", "20s")
@@ -53,7 +57,7 @@ def test_a_search_ships_one_artefact_with_its_whole_history(
     assert "Nothing beats these" in out
     assert "`quantize` alone" in out
     assert "training, rung 1 of 2" in err
-    assert "journal.log" in {path.name for path in Path("tiny.study").iterdir()}
+    assert [path.name for path in Path().glob("tiny-*.study/journal.log")] == ["journal.log"]
 
 
 def test_the_same_command_goes_on_and_pick_writes_another_point(
@@ -78,7 +82,8 @@ def test_a_point_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed(monkeypatch, "optimize", MODEL, *SMALL, "--pick", "1") == 4
-    assert "no front to pick from" in capsys.readouterr().err
+    assert "is no study" in capsys.readouterr().err
+    assert not list(Path().glob("*.study"))
     assert typed(monkeypatch, "optimize", MODEL, *SMALL) == 0
     assert typed(monkeypatch, "optimize", MODEL, *SMALL, "--pick", "99", "--force") == 2
     assert "`--pick 99` is no point of the front" in capsys.readouterr().err
@@ -123,6 +128,9 @@ def test_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--minimize", "profit"), 2, "`--minimize profit` is unknown"),
         (("--threads", "none"), 2, "`--threads` is `none`"),
         (("--max-flips", "2"), 2, "flips"),
+        (("--graph-only", "--pick", "1"), 2, "`--pick` does nothing beside `--graph-only`"),
+        (("--study", "models"), 4, "`models` holds a search with another content, `tiny.pt`"),
+        (("--study", "models/tiny.pt/x"), 4, "models/tiny.pt/x"),
     ],
 )
 def test_bad_words_are_told_before_any_work(
@@ -134,7 +142,7 @@ def test_bad_words_are_told_before_any_work(
 ) -> None:
     assert typed(monkeypatch, "optimize", MODEL, *words) == code
     assert said in capsys.readouterr().err
-    assert not Path("tiny.study").exists()
+    assert not list(Path().glob("*.study"))
 
 
 def test_a_file_that_is_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +170,36 @@ def test_bars_that_are_judged_on_are_never_taught_or_chosen_on() -> None:
         ground.yard.windows,
     ):
         assert not rows & {window.astype("float32").tobytes() for window in seen}
+
+
+def test_a_program_that_torch_runs_is_searched_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = torch_model()
+    free = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(build(source), (torch.zeros(2, 8, 4),), dynamic_shapes=free)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    Path("models/program.pt2").write_bytes(dump(Artefact(source.card, Exported(buffer.getvalue()))))
+    few = ("--max-flips", "90%", "--budget", "5s")
+    assert typed(monkeypatch, "optimize", "models/program.pt2", *few) == 0
+    assert "neither cut nor copied from" in capsys.readouterr().out
+
+
+def test_graph_only_searches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert typed(monkeypatch, "optimize", MODEL, "--graph-only") == 0
+    made = load(Path("tiny.graph.onnx").read_bytes())
+    assert made.card.history[-1].settings["graph_only"] is True
+    assert not list(Path().glob("*.study"))
+
+
+def test_without_a_rule_nothing_is_cut_or_taught(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = torch_model()
+    ruleless = replace(source, card=replace(source.card, decision=None))
+    Path("models/ruleless.pt").write_bytes(dump(ruleless))
+    typed(monkeypatch, "optimize", "models/ruleless.pt", "--data", str(BARS), "--json")
+    report = report_of(capsys)
+    assert [line["shape"] for line in report["shapes"]] == ["as it is"]
+    assert any("count flips by" in note for note in report["notes"])

@@ -26,7 +26,7 @@ def search_beats_each_command(quick: bool) -> CheckResult:
     reports = {name: run(name, quick) for name in names}
     return CheckResult(
         Measured(
-            speedup=geometric_mean([report.shipped.speedup for report in reports.values()]),
+            speedup=geometric_mean([speed_of(report) for report in reports.values()]),
             memory_saved=1.0 - geometric_mean([size_of(report) for report in reports.values()]),
         ),
         tuple(bound for name, report in reports.items() for bound in bounds_of(name, report)),
@@ -49,17 +49,24 @@ def run(name: str, quick: bool) -> OptimizeReport:
         return optimize_artefact(source, settings, f"{name}.onnx", Path(folder) / "study").report
 
 
+def speed_of(report: OptimizeReport) -> float:
+    gain = report.equivalence.gain
+    return 1.0 if gain is None or gain.speedup is None else gain.speedup
+
+
 def size_of(report: OptimizeReport) -> float:
     gain = report.equivalence.gain
     return 1.0 if gain is None or gain.size_ratio is None else gain.size_ratio
 
 
 def bounds_of(name: str, report: OptimizeReport) -> tuple[Bound, ...]:
-    # Two points that a race cannot tell apart may change places.
+    # What ships was timed again after it was chosen: that figure stands against the commands'.
+    gain = report.equivalence.gain
+    reached = 0.0 if gain is None or gain.speedup_high is None else gain.speedup_high
     bounds = [
         Bound(
             f"{name} over `{one.command}` alone",
-            report.shipped.speedup / one.speedup,
+            reached / one.speedup,
             1.0 / TIE,
             "at_least",
             "times",
@@ -76,4 +83,4 @@ def bounds_of(name: str, report: OptimizeReport) -> tuple[Bound, ...]:
 def case_of(name: str, report: OptimizeReport) -> Case:
     shipped = report.shipped
     note = f"{shipped.shape}; {shipped.form}; {report.trials_now} networks tried"
-    return Case(name, shipped.speedup, 1.0 - size_of(report), note)
+    return Case(name, speed_of(report), 1.0 - size_of(report), note)

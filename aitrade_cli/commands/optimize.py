@@ -85,7 +85,16 @@ def optimize(
     """
     from aitrade_cli.fidelity.budget import parse_budget
     from aitrade_cli.market.backtest import Costs
-    from aitrade_cli.passes.optimize.settings import Settings, minimize_of, seconds_of
+    from aitrade_cli.passes.optimize.settings import (
+        Settings,
+        minimize_of,
+        refuse_unused,
+        seconds_of,
+        study_folder,
+    )
+
+    if graph_only:
+        refuse_unused({"--pick": pick, "--study": study, "--trials": trials})
 
     settings = Settings(
         data=data,
@@ -112,7 +121,7 @@ def optimize(
 
     check_plot(plot)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)
-    folder = Path(study or f"{Path(source.name).stem.strip('-') or 'model'}.study")
+    folder = Path(study) if study else study_folder(source.name, source.sha256)
     with progress("optimize", as_json=as_json) as say:
         if graph_only:
             made = rewrite_graph(source, settings, target, say)

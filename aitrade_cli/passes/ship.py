@@ -19,6 +19,7 @@ from aitrade_cli.fidelity.report import EquivalenceReport, summary
 from aitrade_cli.inference.latency import Latency, LatencyReport
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights, dump
+from aitrade_cli.model.network import build
 from aitrade_cli.model.onnx_coverage import parameters
 from aitrade_cli.model.onnx_graph import parse
 from aitrade_cli.model.provenance import record
@@ -176,15 +177,13 @@ def float32_bytes(source: Artefact, exported: OnnxGraph | None = None) -> int:
 
     Args:
         source: where it holds torch weights, those are counted.
-        exported: else the parameters of this graph, or of the source's own.
-
-    Raises:
-        TypeError: there is neither.
+        exported: else the parameters of this graph, or of the source's own; of a program that
+            torch runs, its parameters.
     """
     network = source.network
     if isinstance(network, TorchWeights):
         return 4 * sum(tensor.numel() for tensor in network.state_dict.values())
     graph = network if isinstance(network, OnnxGraph) else exported
     if graph is None:
-        raise TypeError(f"{source.name} holds no tensors to count")
+        return 4 * sum(tensor.numel() for tensor in build(source).parameters())
     return 4 * parameters(parse(graph.proto_bytes))

@@ -14,7 +14,7 @@ from aitrade_cli.model.artefact import Artefact, OnnxGraph
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.optimize.forms import SOURCE, Form, Made, race
 from aitrade_cli.passes.optimize.ground import Ground
-from aitrade_cli.passes.optimize.points import Point, allowed, best_of, front_of
+from aitrade_cli.passes.optimize.points import Point, allowed, best_of, front_of, measure_of
 from aitrade_cli.passes.optimize.searching import singles_of
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.study import Study
@@ -82,17 +82,29 @@ class Finish:
         if not measured:
             raise BadInput(f"`{self.ground.source.name}` runs in none of the forms tried here")
         singles = singles_of(measured, self.settings)
-        found = front_of(measured)
-        promising = sorted(found, key=lambda one: (not allowed(one, self.settings), -one.speedup))
-        racing = list(dict.fromkeys([*promising[:MOST], *singles.values()]))
-        again = self.timed(racing, say)
+        again = self.timed(self.worth_timing(measured, singles), say)
+        points = tuple(again.values())
+        best = best_of(points, self.settings)  # more flips may be allowed to it than to its better
+        shown = dict.fromkeys((*front_of(points), best))
         front = Front(
-            front_of(tuple(again.values())),
+            tuple(sorted(shown, key=lambda one: (-one.speedup, one.size_bytes))),
             {name: again[point] for name, point in singles.items() if point in again},
             measured,
         )
         self.remember(front)
         return front
+
+    def worth_timing(
+        self, measured: Sequence[Point], singles: dict[str, Point]
+    ) -> tuple[Point, ...]:
+        """The front of all, the front of those within the budget, and each command's best."""
+        within = [one for one in measured if allowed(one, self.settings)]
+        found = dict.fromkeys((*front_of(within), *front_of(measured)))
+        wanted = self.settings.minimize
+        order = sorted(
+            found, key=lambda one: (not allowed(one, self.settings), measure_of(one, wanted))
+        )
+        return tuple(dict.fromkeys((*order[:MOST], *singles.values())))
 
     def timed(self, points: Sequence[Point], say: Say) -> dict[Point, Point]:
         say(f"timing the best {len(points)} in one race")

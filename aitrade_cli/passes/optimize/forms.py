@@ -14,6 +14,7 @@ from aitrade_cli.inference.latency import QUICK, LatencyReport, measure
 from aitrade_cli.inference.variants import Effort, Variant
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, dump
 from aitrade_cli.model.card import RunsOn
+from aitrade_cli.model.onnx_graph import arrays, parse
 from aitrade_cli.model.quantization.prepare import prepare
 from aitrade_cli.model.runtimes import available, start
 from aitrade_cli.model.runtimes.wish import has_bfloat16
@@ -26,8 +27,11 @@ from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 Say = Callable[[str], None]
 SOURCE: Final = "source"
 FLOAT: Final = "float32"
-COMMANDS: Final = {FLOAT: "compile"}  # what single command gives a form; the rest is `quantize`
+STORED: Final = "as stored"  # a source that is quantized already
+# What single command gives a form; the rest is `quantize`.
+COMMANDS: Final = {FLOAT: "compile", STORED: "compile"}
 LEAST_COVERED: Final = 0.95  # of the weights, for a graph to be called INT8
+FEW_NUMBERS: Final = 64  # shapes and axes are integers in every graph
 IN_A_RACE: Final = 12  # processes at once; each holds its libraries in memory
 
 
@@ -111,10 +115,17 @@ def candidates(exported: Artefact, yard: Yard, say: Say) -> Iterator[Candidate]:
         prepare(graph, yard.windows[:2]), yard.windows, yard.calibration, "no bars", yard.flips
     )
     flips = None if yard.flips is None else yard.flips.share(start(exported))
-    yield Candidate(FLOAT, lambda _: graph, graph, flips=flips)
+    name = FLOAT if is_float(graph) else STORED
+    yield Candidate(name, lambda _: graph, graph, flips=flips)
     for one in build_all(shop, QuantizeSettings(seed=yard.seed), say):
         if one.covered is not None and one.covered.int8_share >= LEAST_COVERED:
             yield replace(one, name=f"{one.name} INT8")
+
+
+def is_float(graph: OnnxGraph) -> bool:
+    """Whether every weight that takes room is float32."""
+    held = arrays(parse(graph.proto_bytes).graph).values()
+    return all(one.dtype == np.float32 for one in held if one.size > FEW_NUMBERS)
 
 
 def runtimes_for(graph: str, threads: int) -> list[RunsOn]:
@@ -155,13 +166,17 @@ def race(made: Sequence[Made], yard: Yard, effort: Effort, say: Say) -> LatencyR
 
 def variant_of(one: Made) -> Variant:
     runs_on = one.artefact.card.runs_on
-    card = replace(one.artefact.card, sample=None, history=())  # the race brings windows
     return Variant(
         one.name,
-        dump(replace(one.artefact, card=card)),
+        bare(one.artefact),
         threads=1 if runs_on is None else runs_on.threads,
         network_bytes=len(one.graph.proto_bytes),
     )
+
+
+def bare(artefact: Artefact) -> bytes:
+    """The file without bars and history: the race brings its own windows, the source has both."""
+    return dump(replace(artefact, card=replace(artefact.card, sample=None, history=())))
 
 
 def cost(
@@ -213,7 +228,7 @@ def points_of(
             latency_us=timed.latency(one.name).latency_us_p50,
             size_bytes=len(one.graph.proto_bytes),
             flips=one.flips,
-            file=keep(dump(one.artefact)),
+            file=keep(bare(one.artefact)),
         )
         for one in made
         if one.name in ran

@@ -12,7 +12,7 @@ from aitrade_cli.model.fx_passes import GraphReport, optimize_graph
 from aitrade_cli.passes.equity import Equity, equity_panels
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.sample import gather
-from aitrade_cli.passes.ship import Change, float32_bytes, ship, timing_windows, weight_bytes
+from aitrade_cli.passes.ship import Change, ship, timing_windows, weight_bytes
 from aitrade_cli.report.blocks import Block, Verdict, view
 from aitrade_cli.report.plot import Bars, Figure, Panel
 from aitrade_cli.units import bytes_text
@@ -89,8 +89,8 @@ def rewrite_graph(
         settings={**settings.as_history(), "graph_only": True},
         measurements={"nodes_before": graph.nodes_before, "nodes_after": graph.nodes_after},
         evidence=evidence,
-        size_bytes=(float32_bytes(source), weight_bytes(made)),
-        size_note="float32 tensors of the source, ONNX without its card",
+        size_bytes=(weight_bytes(source), weight_bytes(made)),
+        size_note="weights of the source as stored, ONNX without its card",
         asked_by_name=True,
         budget=settings.budget,
         costs=settings.costs,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aitrade_cli.fidelity.cases import input_shape
 from aitrade_cli.fidelity.outputs import Remembered
 from aitrade_cli.model.artefact import Artefact, dump
+from aitrade_cli.model.provenance import versions
 from aitrade_cli.model.runtimes import start
 from aitrade_cli.passes.flips import Flips
 from aitrade_cli.passes.optimize.forms import Yard
@@ -15,7 +16,10 @@ from aitrade_cli.passes.optimize.growing import Nursery, nursery_of
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
 from aitrade_cli.passes.ship import timing_windows
+from aitrade_cli.system.host import describe_host
 from aitrade_cli.training.material import material_of
+
+FORMAT: Final = 1  # of a study; points of another one are read otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ def key_of(ground: Ground, settings: Settings) -> dict[str, Any]:
     """What two runs must share to be one search."""
     sample, material = ground.evidence.sample, ground.nursery.material
     return {
+        "format": FORMAT,
+        "symbol": settings.symbol,
+        "versions": versions(),
+        "processor": list(describe_host().instructions),
         "kinds": list(ground.nursery.kinds),
         "source": ground.source.sha256,
         "bars": None if sample is None else sample.source_sha256,

@@ -133,8 +133,8 @@ class Nursery:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """Which kinds of network can be made here."""
-        if self.material is None:
-            return ("dense",)
+        if self.material is None or self.flips is None:
+            return ("dense",)  # nothing to teach on, or nothing to choose by
         arch = self.source.card.arch
         if arch is None or arch.name not in ARCHITECTURES:
             return ("dense", "student")
@@ -246,6 +246,9 @@ def nursery_of(
     if not isinstance(source.network, TorchWeights):
         why = "the source holds no torch weights, so it can be neither cut nor copied from"
         return Nursery(source, None, None, why, flips, seed)
+    if flips is None:
+        why = "only the source as it is was tried: there are no bars, or no rule, to count flips by"
+        return Nursery(source, None, None, why, None, seed)
     try:
         material = find_material()
     except BadInput as error:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from aitrade_cli.fidelity.coverage import Coverage
 from aitrade_cli.model.artefact import Artefact
 from aitrade_cli.passes.optimize.final import Front
-from aitrade_cli.passes.optimize.forms import FLOAT
+from aitrade_cli.passes.optimize.forms import FLOAT, STORED
 from aitrade_cli.passes.optimize.ground import Ground
 from aitrade_cli.passes.optimize.points import Point, allowed
 from aitrade_cli.passes.optimize.report import OptimizeReport, SingleCommand, front_lines
 from aitrade_cli.passes.optimize.searching import Search
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import DENSE
-from aitrade_cli.passes.ship import Change, Shipped, float32_bytes
+from aitrade_cli.passes.ship import Change, Shipped, float32_bytes, weight_bytes
 from aitrade_cli.units import ratio_text
 
 
 def change_of(ground: Ground, made: Artefact, chosen: Point, settings: Settings) -> Change:
     """The chosen point as a change that is put before the gates."""
-    before = float32_bytes(ground.source)
     return Change(
         source=ground.source,
         made=made,
@@ -27,8 +26,8 @@ def change_of(ground: Ground, made: Artefact, chosen: Point, settings: Settings)
         measurements={"network": chosen.shape, "form": chosen.form},
         evidence=ground.evidence,
         coverage=coverage_of(ground.source, chosen),
-        size_bytes=(before, chosen.size_bytes),
-        size_note="float32 tensors of the source, ONNX without its card",
+        size_bytes=(weight_bytes(ground.source), chosen.size_bytes),
+        size_note="weights of the source as stored, ONNX without its card",
         budget=settings.budget,
         costs=settings.costs,
         seed=settings.seed,
@@ -38,7 +37,7 @@ def change_of(ground: Ground, made: Artefact, chosen: Point, settings: Settings)
 
 def coverage_of(source: Artefact, chosen: Point) -> Coverage | None:
     """Another network, or other numbers, change every weight; another runtime changes none."""
-    if chosen.shape == DENSE.name and chosen.form.startswith(FLOAT):
+    if chosen.shape == DENSE.name and chosen.form.startswith((FLOAT, STORED)):
         return None
     parameters = float32_bytes(source) // 4
     return Coverage(parameters_total=parameters, parameters_changed=parameters)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aitrade_cli.model.artefact import Artefact
+from aitrade_cli.model.artefact import Artefact, NativePackage
+from aitrade_cli.model.network import NativeProgram
 from aitrade_cli.passes.equity import Equity
-from aitrade_cli.passes.optimize.final import Finish
+from aitrade_cli.passes.optimize.final import Finish, NothingToPick
 from aitrade_cli.passes.optimize.ground import architecture_of, key_of, prepare_ground
 from aitrade_cli.passes.optimize.outcome import change_of, report_of
 from aitrade_cli.passes.optimize.pictures import figure_of
@@ -23,7 +24,7 @@ from aitrade_cli.passes.optimize.report import OptimizeReport
 from aitrade_cli.passes.optimize.searching import Search
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import plan
-from aitrade_cli.passes.optimize.study import opened
+from aitrade_cli.passes.optimize.study import opened, refuse_strangers
 from aitrade_cli.passes.ship import ship
 from aitrade_cli.report.plot import Figure
 
@@ -66,9 +67,15 @@ def optimize_artefact(
         NoSuchPoint: the front has no such point.
         NothingToPick: there is no front yet.
         OtherStudy: the folder remembers another search.
+        NativeProgram: the source is a compiled package; its parent is named.
         BadInput: bars or model cannot be used.
     """
     began = time.monotonic()
+    if isinstance(source.network, NativePackage):
+        raise NativeProgram(source)
+    if pick is not None and not folder.is_dir():
+        raise NothingToPick(f"`{folder}` is no study")
+    refuse_strangers(folder)
     say("asking the source for its answers")
     ground = prepare_ground(source, settings)
     free = ground.nursery.forgettable(settings.flips_allowed * SAFETY_TAUGHT)

@@ -13,7 +13,7 @@ from optuna.trial import Trial
 from aitrade_cli.errors import AitradeError
 from aitrade_cli.passes.optimize.forms import Yard, cost, make_all
 from aitrade_cli.passes.optimize.growing import Nursery, Seedling
-from aitrade_cli.passes.optimize.points import SAFETY_TAUGHT, Point, best_of, limit_of
+from aitrade_cli.passes.optimize.points import SAFETY_TAUGHT, Point, best_of, limit_of, measure_of
 from aitrade_cli.passes.optimize.report import ShapeLine
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import DENSE, Shape
@@ -27,6 +27,7 @@ LAST_CALL = 5.0  # seconds of training that a shape gets at least
 REPEATS = 30  # proposals in a row that were tried already: the search has run dry
 RESERVE = 0.1  # of the budget, for the last race
 STOPPED = "stopped early"
+BAR = 10  # characters
 
 
 @dataclass
@@ -35,8 +36,7 @@ class Search:
 
     Attributes:
         study: remembers every trial.
-        nursery: makes and trains networks; None where only the source itself can be tried.
-        dense: exports the source.
+        nursery: makes and trains networks.
         yard: where forms are tried.
         settings: of the command.
         say: told what is happening.
@@ -117,7 +117,9 @@ class Search:
                 return None
             left = self.left()
             took = f"{left / 60:.0f} min left" if left >= 90 else f"{max(left, 0):.0f} s left"
-            self.say(f"{seedling.shape.name}: training, rung {rung} of {seedling.rungs}, {took}")
+            done = bar(1.0 - left / self.settings.seconds)
+            what = f"{seedling.shape.name}: training, rung {rung} of {seedling.rungs}"
+            self.say(f"{done} {what}, {took}")
             flips.append(self.nursery.train(seedling, rung, max(left, LAST_CALL)))
             trial.report(promise(seedling, seedling.flips, self.settings), rung)
             if rung < seedling.rungs and not again and trial.should_prune():
@@ -127,7 +129,8 @@ class Search:
     def points_of(self, seedling: Seedling) -> list[Point]:
         """Every form worth a try, timed."""
         shape = seedling.shape
-        self.say(f"{shape.name}: exporting and quantizing")
+        done = bar(1.0 - self.left() / self.settings.seconds)
+        self.say(f"{done} {shape.name}: exporting and quantizing")
         made = make_all(seedling.exported(), self.yard, self.wanted(shape), self.say)
         return cost(shape.name, made, self.yard, self.study.write_graph, self.say)
 
@@ -142,7 +145,14 @@ class Search:
         ]
         if not own:
             return None
-        return [one.form for one in sorted(own, key=lambda one: -one.speedup)[:FORMS_KEPT]]
+        own.sort(key=lambda one: measure_of(one, self.settings.minimize))
+        return [one.form for one in own[:FORMS_KEPT]]
+
+
+def bar(share: float) -> str:
+    """``[####------]``: how much of the budget is spent."""
+    full = round(BAR * min(max(share, 0.0), 1.0))
+    return f"[{'#' * full}{'-' * (BAR - full)}]"
 
 
 def promise(seedling: Seedling, flips: float, settings: Settings) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, cast, get_args
 
 from aitrade_cli.errors import Usage
@@ -87,6 +89,23 @@ def seconds_of(text: str) -> float:
     if not 0.0 < seconds < math.inf:
         raise BadDuration(f"`{text}` is no time at all")
     return seconds
+
+
+def study_folder(name: str, sha256: str | None) -> Path:
+    """Where a search is remembered without `--study`: named after the model and its content."""
+    stem = Path(name).stem.strip("-") or "model"
+    return Path(f"{stem}-{(sha256 or 'new')[:8]}.study")
+
+
+def refuse_unused(given: Mapping[str, object]) -> None:
+    """Options of a search mean nothing where nothing is searched.
+
+    Raises:
+        Usage: one of them was given.
+    """
+    unused = [flag for flag, value in given.items() if value is not None]
+    if unused:
+        raise Usage(f"`{unused[0]}` does nothing beside `--graph-only`, which searches nothing")
 
 
 def minimize_of(word: str) -> Minimize:

@@ -50,6 +50,12 @@ class StudyInUse(Refused):
         super().__init__(f"another search is at work in `{folder}`")
 
 
+class CannotKeepStudy(BadInput):
+    """The folder of the study cannot be made or written."""
+
+    default_hint = "name a folder that can be written with `--study`"
+
+
 class StudyDamaged(BadInput):
     """A file of the study cannot be read."""
 
@@ -102,7 +108,7 @@ class Study:
                         min_resource=1, reduction_factor=ETA
                     ),
                 )
-        except (ValueError, KeyError, json.JSONDecodeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # of its own lines
             raise StudyDamaged(path, str(error)) from error
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             # Its process was killed; the shape is proposed again.
@@ -184,11 +190,14 @@ class Study:
 
     def points(self) -> tuple[Point, ...]:
         """Every point of every trial whose graph is still there."""
-        found = [
-            Point.from_data(data)
-            for trial in self.answered
-            for data in trial.user_attrs.get("points", [])
-        ]
+        try:
+            found = [
+                Point.from_data(data)
+                for trial in self.answered
+                for data in trial.user_attrs.get("points", [])
+            ]
+        except TypeError as error:
+            raise StudyDamaged(self.folder / JOURNAL, str(error)) from error
         return tuple(point for point in found if self.path_of(point.file).is_file())
 
     def path_of(self, file: str) -> Path:
@@ -255,7 +264,6 @@ def opened(
         StudyInUse: another process holds it.
         StudyDamaged: its files cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         check_key(folder, key)
         yield Study(folder, kinds, plan, seed)
@@ -263,7 +271,19 @@ def opened(
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    """Make the folder where it is missing, and hold it. A stranger's is not touched.
+
+    Raises:
+        OtherStudy: it holds something that no search wrote.
+        CannotKeepStudy: it cannot be made or written.
+        StudyInUse: another process holds it.
+    """
+    try:
+        refuse_strangers(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise CannotKeepStudy(f"`{folder}`: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -274,12 +294,22 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def refuse_strangers(folder: Path) -> None:
+    """A folder with content and without our key is somebody else's.
+
+    Raises:
+        OtherStudy: it is.
+    """
+    if not folder.exists() or (folder / KEY).is_file():
+        return
+    strangers = sorted(one.name for one in folder.iterdir() if one.name != LOCK)
+    if strangers:
+        raise OtherStudy(folder, f"content, `{strangers[0]}`")
+
+
 def check_key(folder: Path, key: dict[str, Any]) -> None:
     path = folder / KEY
     if not path.is_file():
-        strangers = sorted(one.name for one in folder.iterdir() if one.name != LOCK)
-        if strangers:
-            raise OtherStudy(folder, f"content, `{strangers[0]}`")
         files.replace(path, json.dumps(key, indent=1).encode())
         return
     try:
