@@ -102,6 +102,14 @@ def test_a_tie_goes_to_fewer_threads_then_to_fewer_flips() -> None:
     assert best_of(found, settings()).form == "fewer"
 
 
+def test_flips_that_cannot_be_told_apart_leave_it_to_the_size() -> None:
+    found = [
+        point(3.0, size=400, flips=0.0031, form="large"),
+        point(2.9, size=100, flips=0.0033, form="small"),
+    ]
+    assert best_of(found, settings()).form == "small"
+
+
 def test_the_smallest_ships_where_size_was_asked_for() -> None:
     found = [point(9.0, size=100), point(1.0, size=50, form="small")]
     assert best_of(found, settings(minimize="size")).form == "small"
