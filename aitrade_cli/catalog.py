@@ -3,6 +3,7 @@
 The command line, `check-all`, the reference pages, the README's table and the shell
 completions are all built from these rows, so adding a row is all the registering there is.
 """
+# long because it is one table: a reader looks one row up
 
 from __future__ import annotations
 

@@ -52,6 +52,7 @@ def test_a_search_ships_one_artefact_with_its_whole_history(
     step = made.card.history[-1]
     assert step.command == "optimize"
     assert step.settings["seed"] == 0
+    assert len(step.measurements["graph_sha256"]) == 24
     out, err = capsys.readouterr()
     assert max(map(len, out.splitlines())) <= 80
     assert "Nothing beats these" in out

@@ -1,4 +1,5 @@
 """Graph passes: nodes go, outputs stay, and what must not be touched is not."""
+# long because the four passes are tried on the same small networks
 
 from __future__ import annotations
 

@@ -7,16 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from aitrade_cli.passes.optimize.folder import OtherStudy, StudyDamaged, StudyInUse, locked
 from aitrade_cli.passes.optimize.points import Point
 from aitrade_cli.passes.optimize.shapes import DENSE, Kind, Shape, plan
-from aitrade_cli.passes.optimize.study import (
-    OtherStudy,
-    Study,
-    StudyDamaged,
-    StudyInUse,
-    locked,
-    opened,
-)
+from aitrade_cli.passes.optimize.study import Study, opened
 
 KEY = {"source": "a" * 64, "seed": 0}
 KINDS: tuple[Kind, ...] = ("dense", "recent", "pruned", "student")

@@ -73,7 +73,7 @@ def optimize(
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # long because Typer takes one parameter an option, and each is handed on once
     """Cuts and teaches smaller networks, stores each in several number formats, times them in
     the runtimes found here, and ships the fastest (or smallest) that is expected to stay
     within the budget of flips (1 % of bars unless `--max-flips` says other).

@@ -17,7 +17,9 @@ from aitrade_cli.passes.optimize.ground import Ground
 from aitrade_cli.passes.optimize.points import Point, allowed, best_of, front_of, measure_of
 from aitrade_cli.passes.optimize.searching import singles_of
 from aitrade_cli.passes.optimize.settings import Settings
+from aitrade_cli.passes.optimize.shapes import DENSE
 from aitrade_cli.passes.optimize.study import Study
+from aitrade_cli.passes.taught import taught_card
 
 Say = Callable[[str], None]
 EFFORT: Final = Effort(rounds=20, seconds=1.0)
@@ -124,6 +126,9 @@ class Finish:
         kept = load(self.study.read_graph(point.file), name=name)
         source = self.ground.source.card
         card = replace(kept.card, sample=source.sample, history=source.history)
+        material = self.ground.nursery.material
+        if material is not None and point.shape != DENSE.name:
+            card = taught_card(card, material, self.ground.evidence)
         return replace(kept, card=card, name=name, sha256=None)
 
     def remember(self, front: Front) -> None:

@@ -13,6 +13,7 @@ from aitrade_cli.passes.optimize.searching import Search
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import DENSE
 from aitrade_cli.passes.ship import Change, Shipped, float32_bytes, weight_bytes
+from aitrade_cli.passes.taught import taught_on
 from aitrade_cli.units import ratio_text
 
 
@@ -22,8 +23,13 @@ def change_of(ground: Ground, made: Artefact, chosen: Point, settings: Settings)
         source=ground.source,
         made=made,
         command="optimize",
-        settings=settings.as_history(),
-        measurements={"network": chosen.shape, "form": chosen.form},
+        settings=settings.as_history() | bars_of(ground, settings, chosen),
+        measurements={
+            "network": chosen.shape,
+            "form": chosen.form,
+            "expected_flips": chosen.flips,
+            "graph_sha256": chosen.file.removesuffix(".bin"),
+        },
         evidence=ground.evidence,
         coverage=coverage_of(ground.source, chosen),
         size_bytes=(weight_bytes(ground.source), chosen.size_bytes),
@@ -33,6 +39,14 @@ def change_of(ground: Ground, made: Artefact, chosen: Point, settings: Settings)
         seed=settings.seed,
         source_running=ground.running,
     )
+
+
+def bars_of(ground: Ground, settings: Settings, chosen: Point) -> dict[str, str | None]:
+    """The bars that what ships was taught on; nothing where it was not taught."""
+    material = ground.nursery.material
+    if material is None or chosen.shape == DENSE.name:
+        return {}
+    return taught_on(material, settings.data)
 
 
 def coverage_of(source: Artefact, chosen: Point) -> Coverage | None:

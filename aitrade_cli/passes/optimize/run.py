@@ -16,6 +16,7 @@ from aitrade_cli.model.artefact import Artefact, NativePackage
 from aitrade_cli.model.network import NativeProgram
 from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.optimize.final import Finish, NothingToPick
+from aitrade_cli.passes.optimize.folder import refuse_strangers
 from aitrade_cli.passes.optimize.ground import architecture_of, key_of, prepare_ground
 from aitrade_cli.passes.optimize.outcome import change_of, report_of
 from aitrade_cli.passes.optimize.pictures import figure_of
@@ -24,7 +25,7 @@ from aitrade_cli.passes.optimize.report import OptimizeReport
 from aitrade_cli.passes.optimize.searching import Search
 from aitrade_cli.passes.optimize.settings import Settings
 from aitrade_cli.passes.optimize.shapes import plan
-from aitrade_cli.passes.optimize.study import opened, refuse_strangers
+from aitrade_cli.passes.optimize.study import opened
 from aitrade_cli.passes.ship import ship
 from aitrade_cli.report.plot import Figure
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,52 +14,16 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from aitrade_cli import files
-from aitrade_cli.errors import BadInput, Refused
+from aitrade_cli.passes.optimize.folder import StudyDamaged, check_key, locked
 from aitrade_cli.passes.optimize.points import Point
 from aitrade_cli.passes.optimize.shapes import MOST, SIZES, STEP, STUDENTS, Kind, Shape
 
 JOURNAL: Final = "journal.log"
-KEY: Final = "study.json"
-LOCK: Final = "lock"
 GRAPHS: Final = "graphs"
 NAME: Final = "shapes"
 ETA: Final = 2  # of the successive halving: one in two goes on
 MARGIN: Final = 1.0  # in the score: what more training may still win
 ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-class OtherStudy(BadInput):
-    """The folder remembers a search of something else."""
-
-    def __init__(self, folder: Path, what: str) -> None:
-        super().__init__(
-            f"`{folder}` holds a search with another {what}",
-            hint="name another folder with `--study`, or remove that one",
-        )
-
-
-class StudyInUse(Refused):
-    """Another process is searching in this folder now."""
-
-    default_hint = "wait for it, or name another folder with `--study`"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"another search is at work in `{folder}`")
-
-
-class CannotKeepStudy(BadInput):
-    """The folder of the study cannot be made or written."""
-
-    default_hint = "name a folder that can be written with `--study`"
-
-
-class StudyDamaged(BadInput):
-    """A file of the study cannot be read."""
-
-    default_hint = "remove the folder and search again"
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"`{path}` cannot be read: {why}")
 
 
 class Study:
@@ -267,55 +228,3 @@ def opened(
     with locked(folder):
         check_key(folder, key)
         yield Study(folder, kinds, plan, seed)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make the folder where it is missing, and hold it. A stranger's is not touched.
-
-    Raises:
-        OtherStudy: it holds something that no search wrote.
-        CannotKeepStudy: it cannot be made or written.
-        StudyInUse: another process holds it.
-    """
-    try:
-        refuse_strangers(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise CannotKeepStudy(f"`{folder}`: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StudyInUse(folder) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def refuse_strangers(folder: Path) -> None:
-    """A folder with content and without our key is somebody else's.
-
-    Raises:
-        OtherStudy: it is.
-    """
-    if not folder.exists() or (folder / KEY).is_file():
-        return
-    strangers = sorted(one.name for one in folder.iterdir() if one.name != LOCK)
-    if strangers:
-        raise OtherStudy(folder, f"content, `{strangers[0]}`")
-
-
-def check_key(folder: Path, key: dict[str, Any]) -> None:
-    path = folder / KEY
-    if not path.is_file():
-        files.replace(path, json.dumps(key, indent=1).encode())
-        return
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StudyDamaged(path, str(error)) from error
-    differs = [name for name in key if not isinstance(found, dict) or found.get(name) != key[name]]
-    if differs:
-        raise OtherStudy(folder, differs[0].replace("_", " "))
