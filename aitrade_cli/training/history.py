@@ -63,22 +63,29 @@ def stride_of(card: Card) -> int:
     return told if isinstance(told, int) and told >= 1 else 1
 
 
+def bars_step(card: Card) -> Mapping[str, Any]:
+    """Settings of the latest step that says which file of bars it learned from; else empty."""
+    for step in reversed(card.history):
+        told = step.settings
+        if isinstance(told.get("bars"), str) and isinstance(told.get("bars_sha256"), str):
+            return told
+    return {}
+
+
 def bars_of(card: Card, symbol: str | None = None) -> Bars:
     """The bars that the history names, where they are here and still the same file.
 
     Raises:
         NoTrainingBars: the history names none, or no file of that content is found.
     """
-    for step in reversed(card.history):
-        name, wanted = step.settings.get("bars"), step.settings.get("bars_sha256")
-        if isinstance(name, str) and isinstance(wanted, str):
-            break
-    else:
+    told = bars_step(card)
+    if not told:
         raise NoTrainingBars("the history names no bars to train on")
+    name, wanted = told["bars"], told["bars_sha256"]
     there = [path for path in places(name) if path.is_file()]
     for path in there:
         if sha256(path.read_bytes()) == wanted:
-            return read_bars(path, symbol or step.settings.get("symbol"))
+            return read_bars(path, symbol or told.get("symbol"))
     if there:
         raise NoTrainingBars(f"`{name}` is not the file that the model was trained on")
     raise NoTrainingBars(f"`{name}`, which the model was trained on, is not here")

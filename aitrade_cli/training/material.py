@@ -15,7 +15,7 @@ from aitrade_cli.market.features import prepare, warmup_rows
 from aitrade_cli.market.split import sample_of
 from aitrade_cli.model.card import Card, Preprocessing, Sample
 from aitrade_cli.model.series import Series
-from aitrade_cli.training.history import bars_of, plan_of, stride_of
+from aitrade_cli.training.history import bars_of, bars_step, plan_of, stride_of
 from aitrade_cli.training.labels import (
     UNKNOWN,
     Band,
@@ -50,6 +50,8 @@ class Material:
         trained_until_ns: the last bar that a label of either part reaches.
         held_out: the evaluation rows of `passes.sample`, labelled by the same band.
         stride: every how many training windows the model itself was trained on.
+        bars: name of that file, as it was given or as the history has it.
+        symbol: instrument that had to be chosen from it; None where it holds one.
     """
 
     training: Examples
@@ -61,6 +63,8 @@ class Material:
     trained_until_ns: int
     held_out: Examples
     stride: int = 1
+    bars: str | None = None
+    symbol: str | None = None
 
     def thinned(self, most: int | None) -> Material:
         """At most ``most`` training windows, evenly spread, still without a copy."""
@@ -95,6 +99,7 @@ def material_of(
     preprocessing = card.preprocessing
     if preprocessing is None:
         raise NotTrainable("it cannot be trained on bars: the artefact records no preprocessing")
+    told = bars_step(card)
     bars = bars_of(card, symbol) if data is None else read_bars(data, symbol)
     series = prepare(bars, preprocessing)
     window = preprocessing.window
@@ -126,6 +131,8 @@ def material_of(
         band=band,
         trained_until_ns=int(series.timestamp_ns[stop - 1 + plan.labelling.horizon]),
         stride=stride_of(card),
+        bars=told.get("bars") if data is None else data,
+        symbol=symbol or (told.get("symbol") if data is None else None),
     )
 
 
@@ -166,7 +173,7 @@ def examples_at(
     series: Series, classes: Int64[np.ndarray, " rows"], rows: Sequence[int], window: int
 ) -> Examples:
     """Windows that end at these rows; a view where every one of them has a label."""
-    picked = np.asarray(rows)
+    picked = np.asarray(rows, dtype=np.int64)  # an empty range would be of floats
     labelled = classes[picked] != UNKNOWN
     # Rows without a label lie at the ends of the bars, if anywhere: what is left is one stretch.
     known = picked[labelled]
