@@ -59,6 +59,7 @@ def test_a_student_is_made_judged_and_recorded() -> None:
     assert artefact.card.trained_until_ns is not None
     assert artefact.card.sample is not None
     assert artefact.card.trained_until_ns < artefact.card.sample.evaluation.timestamp_ns[0]
+    assert step.settings["bars"] == str(BARS)
     assert len(figure_of(report, made.equities).panels) == 3
 
 
@@ -167,7 +168,12 @@ def test_rounded_weights_lie_on_few_levels_and_pass_gradients() -> None:
 
 def test_fine_tuned_candidates_flip_no_more_and_are_listed() -> None:
     wanted = QuantizeSettings(bits="int4", data=str(BARS), qat=True)
-    report = quantize_artefact(torch_model(), wanted, "s.onnx").report
+    made = quantize_artefact(torch_model(), wanted, "s.onnx")
+    report, card = made.report, load(made.data, name="s.onnx").card
+    assert card.trained_until_ns is not None
+    assert card.sample is not None
+    assert card.trained_until_ns < card.sample.evaluation.timestamp_ns[0]
+    assert card.history[-1].settings["bars"] == str(BARS)
     tuned = [line for line in report.candidates if line.name.endswith("fine-tuned")]
     assert tuned
     assert any(line.shipped for line in tuned)

@@ -59,6 +59,12 @@ def taught(few_bars: str) -> PrunedArtefact:
     return pruned(replace(TAUGHT, data=few_bars))
 
 
+def told_of(artefact: Artefact) -> dict[str, object]:
+    """All but what teaching moves on."""
+    moved = ("trained_until_ns", "sample")
+    return {k: v for k, v in parts_of(artefact).items() if k not in moved}
+
+
 def parts_of(artefact: Artefact) -> dict[str, object]:
     return {k: v for k, v in card_to_dict(artefact.card).items() if k not in ("history", "arch")}
 
@@ -67,9 +73,19 @@ def test_the_file_loads_and_says_all_that_the_source_said(taught: PrunedArtefact
     for made in (half(), taught):
         read = load(made.data, name="tiny.pruned.pt")
         assert isinstance(read.network, TorchWeights)
-        assert parts_of(read) == parts_of(torch_model())
+        assert told_of(read) == told_of(torch_model())
         left = sum(value.numel() for value in build(read).parameters())
         assert left == made.report.parameters_after
+
+
+def test_what_was_taught_is_remembered(taught: PrunedArtefact, few_bars: str) -> None:
+    card, before = load(taught.data).card, torch_model().card
+    assert card.trained_until_ns is not None
+    assert card.trained_until_ns >= (before.trained_until_ns or 0)
+    assert card.sample is not None
+    assert card.sample.evaluation.timestamp_ns[0] > card.trained_until_ns
+    assert card.history[-1].settings["bars"] == few_bars
+    assert load(half().data).card.trained_until_ns == before.trained_until_ns
 
 
 def test_the_dense_parent_is_untouched() -> None:

@@ -28,6 +28,7 @@ from aitrade_cli.passes.distill.train import (
 )
 from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.ship import Change, Shipped, float32_bytes, ship, timing_windows
+from aitrade_cli.passes.taught import taught_card, taught_on
 from aitrade_cli.training.lessons import logits_over
 from aitrade_cli.training.run import Fit
 from aitrade_cli.training.students import parameters_of
@@ -108,7 +109,6 @@ def ship_student(
     told: dict[str, Any] = {
         "parameters_before": before,
         "parameters_after": after,
-        "bars_sha256": material.bars_sha256,
         "held_out_loss_nats": {one.name: one.loss_nats for one in models},
         "agreement": {one.name: one.agreement for one in models},
         "loss_differences_nats": [
@@ -121,7 +121,7 @@ def ship_student(
         source=source,
         made=Artefact(card_of(lesson), weights, name=output),
         command="distill",
-        settings=settings.as_history(),
+        settings={**settings.as_history(), **taught_on(material, settings.data)},
         measurements=told,
         evidence=lesson.evidence,
         coverage=Coverage(before, before),
@@ -137,17 +137,14 @@ def ship_student(
 
 def card_of(lesson: Lesson) -> Card:
     """The teacher's card with the student's architecture; what was seen may have grown."""
-    card, arch, until = lesson.source.card, lesson.arch, lesson.material.trained_until_ns
+    arch, card = lesson.arch, taught_card(lesson.source.card, lesson.material, lesson.evidence)
     time = lesson.material.preprocessing.window if arch.name in FIXED_TIME else "time"
-    grown = card.trained_until_ns is not None and until > card.trained_until_ns
     return replace(
         card,
         arch=arch,
         inputs=(TensorSpec("window", ("batch", time, arch.config["features"])),),
         outputs=(TensorSpec("logits", ("batch", arch.config["classes"])),),
         runs_on=None,
-        trained_until_ns=max(until, card.trained_until_ns or until),
-        sample=lesson.evidence.sample if grown or card.sample is None else card.sample,
     )
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from aitrade_cli.fidelity.coverage import Coverage
 from aitrade_cli.inference.latency import LatencyReport
 from aitrade_cli.model.artefact import Artefact, TorchWeights
+from aitrade_cli.model.card import Card
 from aitrade_cli.model.pruning.counting import macs, parameters
 from aitrade_cli.model.pruning.graph import fit_for_tracing
 from aitrade_cli.model.pruning.masks import zeros_of
@@ -27,6 +28,7 @@ from aitrade_cli.passes.prune.report import Pace, PruneReport
 from aitrade_cli.passes.prune.rounds import remove_units
 from aitrade_cli.passes.prune.settings import Settings
 from aitrade_cli.passes.ship import Change, Shipped, ship, timing_windows, weight_bytes
+from aitrade_cli.passes.taught import taught_card, taught_on
 
 Say = Callable[[str], None]
 BATCHES: Final = (1, 256)
@@ -64,7 +66,7 @@ def prune_artefact(
     else:
         made = mask_weights(job, settings, say)
     weights = TorchWeights(dict(made.network.state_dict()))
-    card = replace(source.card, arch=made.arch)
+    card = replace(card_of(job), arch=made.arch)
     artefact = Artefact(card, weights, name=output, arch_given=source.arch_given)
     say("judging the result")
     change = change_of(job, made, artefact, settings)
@@ -74,14 +76,22 @@ def prune_artefact(
     )
 
 
+def card_of(job: Job) -> Card:
+    """The source's card; where it was trained, with what was seen since."""
+    if job.tutor is None:
+        return job.source.card
+    return taught_card(job.source.card, job.tutor.material, job.evidence)
+
+
 def change_of(job: Job, made: Cutting, artefact: Artefact, settings: Settings) -> Change:
     before, after = parameters(job.network), parameters(made.network)
+    taught = {} if job.tutor is None else taught_on(job.tutor.material, settings.data)
     gone = before - after + zeros_in(made.network) - zeros_in(job.network)
     return Change(
         source=job.source,
         made=artefact,
         command="prune",
-        settings=settings.as_history(),
+        settings={**settings.as_history(), **taught},
         measurements={
             "parameters": [before, after],
             "rounds": [[one.flips_before, one.flips_after, one.epochs] for one in made.rounds],

@@ -14,6 +14,7 @@ from aitrade_cli.passes.quantize.candidates import Candidate, Workshop
 from aitrade_cli.passes.quantize.report import CandidateLine
 from aitrade_cli.passes.quantize.settings import Settings
 from aitrade_cli.passes.timing import race
+from aitrade_cli.training.material import Material
 from aitrade_cli.units import ratio_text, share_text
 
 Say = Callable[[str], None]
@@ -34,6 +35,7 @@ class Choice:
     graph: OnnxGraph
     lines: tuple[CandidateLine, ...]
     notes: tuple[str, ...]
+    material: Material | None = None  # what the winner's weights were fine-tuned on
 
 
 def choose(shop: Workshop, built: Sequence[Candidate], settings: Settings, say: Say) -> Choice:

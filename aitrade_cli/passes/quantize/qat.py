@@ -20,7 +20,7 @@ from aitrade_cli.passes.quantize.candidates import Candidate, Workshop, build_al
 from aitrade_cli.passes.quantize.settings import Settings
 from aitrade_cli.training.distillation import TEACHER_ALONE, Answers
 from aitrade_cli.training.lessons import lessons_of
-from aitrade_cli.training.material import material_of
+from aitrade_cli.training.material import Material, material_of
 from aitrade_cli.training.quantized import RoundedAnswers, Rounding, calibrated
 from aitrade_cli.training.run import Epoch, Recipe, pursue
 
@@ -38,6 +38,7 @@ class Tuned:
 
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...]
+    material: Material | None = None  # what the weights were trained on
 
 
 def fine_tune(
@@ -57,7 +58,8 @@ def fine_tune(
     if not isinstance(source.network, TorchWeights):
         return Tuned((), ("fine-tuning was not run: the source holds no torch weights",))
     try:
-        network = trained(source, shop.calibration, settings, say)
+        material = material_of(source.card, settings.data, settings.symbol)
+        network = trained(source, material, shop.calibration, settings, say)
     except BadInput as error:
         return Tuned((), (f"fine-tuning was not run: {error}",))
     say("exporting the fine-tuned weights")
@@ -70,11 +72,13 @@ def fine_tune(
     return Tuned(
         tuple(replace(one, name=f"{one.name}{SUFFIX}") for one in built if one.graph is not None),
         (),
+        material,
     )
 
 
 def trained(
     source: Artefact,
+    material: Material,
     calibration: Float[np.ndarray, "n time feature"] | None,
     settings: Settings,
     say: Say,
@@ -82,9 +86,8 @@ def trained(
     """The source's network after fine-tuning; the source stays as it was.
 
     Raises:
-        BadInput: there are no bars to train on.
+        BadInput: a loss that is not finite.
     """
-    material = material_of(source.card, settings.data, settings.symbol)
     say(f"fine-tuning in {settings.bits} on {len(material.training):,} windows")
     lessons = lessons_of(build(source), material, mixed=0.0, seed=settings.seed)
     network = build(source)

@@ -28,6 +28,7 @@ from aitrade_cli.passes.quantize.report import QuantizeReport
 from aitrade_cli.passes.quantize.settings import Settings
 from aitrade_cli.passes.sample import Evidence, calibration_windows, gather
 from aitrade_cli.passes.ship import FEW, Change, float32_bytes, ship
+from aitrade_cli.passes.taught import taught_card, taught_on
 from aitrade_cli.units import share_text
 
 Say = Callable[[str], None]
@@ -102,7 +103,10 @@ def choose_tuned(
     bench: Bench, built: Sequence[Candidate], choice: Choice, settings: Settings, say: Say
 ) -> Choice:
     """Choose once more, with the candidates of fine-tuned weights among the others."""
-    from aitrade_cli.passes.quantize.qat import fine_tune  # training loads only where it is wanted
+    from aitrade_cli.passes.quantize.qat import (
+        SUFFIX,
+        fine_tune,
+    )  # training loads only where it is wanted
 
     tuned = fine_tune(bench.source, bench.shop, settings, say)
     if not tuned.candidates:
@@ -123,7 +127,8 @@ def choose_tuned(
     )
     others = tuple(line for line in choice.lines if line.name not in names_in(again))
     lines = (*(replace(line, shipped=False) for line in others), *again.lines)
-    return replace(again, lines=lines, notes=(*again.notes, told))
+    material = tuned.material if SUFFIX in again.winner.name else None
+    return replace(again, lines=lines, notes=(*again.notes, told), material=material)
 
 
 def names_in(choice: Choice) -> set[str]:
@@ -167,12 +172,16 @@ def ship_graph(
     winner, graph = choice.winner, choice.graph
     # Candidates were raced in ONNX Runtime, whatever the source was best in.
     card = replace(bench.exported.card, sample=bench.source.card.sample, runs_on=None)
+    taught: dict[str, str | None] = {}
+    if choice.material is not None:
+        card = taught_card(card, choice.material, bench.evidence)
+        taught = taught_on(choice.material, settings.data)
     size = float32_bytes(bench.source, graph_of(bench.exported))
     change = Change(
         source=bench.source,
         made=Artefact(card, graph, name=output),
         command="quantize",
-        settings=settings.as_history(),
+        settings={**settings.as_history(), **taught},
         measurements={"candidate": winner.name, "in_float": list(winner.kept)},
         evidence=bench.evidence,
         coverage=coverage_of(winner),
