@@ -198,12 +198,15 @@ def plain(text: str) -> str:
 
 
 def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
-    for curve in curves:
+    for number, curve in enumerate(curves):
+        # The first is wide and pale, or the second would hide it wherever the two are equal.
+        behind = number == 0 and curve.style == "line" and len(curves) > 1
         (line,) = ax.plot(
             curve.x,
             curve.y,
             "-" if curve.style == "line" else ".",
-            linewidth=1.2,
+            linewidth=3.6 if behind else 1.2,
+            alpha=0.5 if behind else 1.0,
             label=plain(curve.name),
         )
         if curve.low is not None and curve.high is not None:
