@@ -132,6 +132,25 @@ def test_a_student_comes_to_agree(kind: str) -> None:
     assert agreement(student, teacher, given_to) > max(0.7, before + 0.1)
 
 
+def test_a_network_with_one_output_is_taught_too() -> None:
+    torch.manual_seed(0)
+    teacher, student = (
+        nn.Sequential(nn.Flatten(), nn.Linear(WINDOW * FEATURES, 1)).eval() for _ in range(2)
+    )
+    given_to = material()
+
+    def off() -> float:
+        windows = given_to.held_out.windows
+        return float(
+            np.square(logits_over(student, windows) - logits_over(teacher, windows)).mean()
+        )
+
+    before = off()
+    recipe = Recipe(epochs=8, batch=32, learning_rate=1e-2, weight_decay=0.0)
+    recover(student, teacher, given_to, recipe)
+    assert off() < 0.2 * before
+
+
 def agreement(student: nn.Module, teacher: nn.Module, given_to: Material) -> float:
     windows = given_to.held_out.windows
     both = (logits_over(network, windows).argmax(axis=1) for network in (student, teacher))

@@ -17,6 +17,7 @@ from aitrade_cli.training.labels import UNKNOWN
 from aitrade_cli.training.lessons import MIXED, Lessons, lessons_from, lessons_of, logits_over
 from aitrade_cli.training.loop import logits_of, tensor_of
 from aitrade_cli.training.material import Material
+from aitrade_cli.training.policies import value_loss
 from aitrade_cli.training.run import NO_HOOKS, Epoch, Fit, Hooks, Recipe, State, pursue
 
 __all__ = [
@@ -63,11 +64,14 @@ def soft_loss(
 ) -> Float[Tensor, ""]:
     r"""$T^2 \, \mathrm{KL}(\mathrm{softmax}(z_t / T) \,\|\, \mathrm{softmax}(z_s / T))$, a mean.
 
-    The factor keeps gradients as large as those of the labels, whatever the temperature.
+    The factor keeps gradients as large as those of the labels, whatever the temperature. One
+    column is a value, no class: the softmax of it is always 1, so Huber's loss stands in.
 
     Source:
         Hinton, Vinyals and Dean 2015, section 2. https://arxiv.org/abs/1503.02531
     """
+    if teacher.shape[1] == 1:
+        return value_loss(student[:, 0], teacher[:, 0])
     told = functional.log_softmax(teacher / temperature, dim=1)
     said = functional.log_softmax(student / temperature, dim=1)
     divergence = functional.kl_div(said, told, reduction="batchmean", log_target=True)
@@ -82,7 +86,7 @@ def mixed_loss(
 ) -> Float[Tensor, ""]:
     """The teacher's share and the labels' share of one loss; ``UNKNOWN`` classes have none."""
     soft = soft_loss(student, teacher, distillation.temperature)
-    if distillation.weight == 1.0:
+    if distillation.weight == 1.0 or teacher.shape[1] == 1:  # a value has no class to be right in
         return soft
     known = int((classes != UNKNOWN).sum())
     told = functional.cross_entropy(student, classes, ignore_index=UNKNOWN, reduction="sum")
