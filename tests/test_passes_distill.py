@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +18,18 @@ from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
+from aitrade_cli.model.series import Series
+from aitrade_cli.passes.distill import train
 from aitrade_cli.passes.distill.compare import difference, losses_of
-from aitrade_cli.passes.distill.report import figure_of
+from aitrade_cli.passes.distill.report import figure_of, row_of
 from aitrade_cli.passes.distill.run import distill_artefact
 from aitrade_cli.passes.distill.settings import Settings, count_of, recipe_of, times_of
 from aitrade_cli.passes.quantize.qat import fine_tune
 from aitrade_cli.passes.quantize.run import quantize_artefact, set_up
 from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
+from aitrade_cli.report.ndjson import to_data
 from aitrade_cli.training.checkpoint import OtherRun
+from aitrade_cli.training.material import Material, examples_at
 from aitrade_cli.training.quantized import rounded_to_4_bits, rounded_weight
 from tests.passes_cases import BARS, onnx_model, plant, torch_model
 
@@ -126,6 +131,28 @@ def test_a_better_model_is_told_from_a_worse_and_from_itself() -> None:
     assert equal.verdict == "not distinguishable"
     few = {name: rows[:20] for name, rows in logits.items()}
     assert difference(("good", "bad"), few, classes[:20], seed=0) is None
+
+
+def test_without_held_out_windows_no_figure_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = train.material_of
+
+    def emptied(*given: Any) -> Material:
+        found = real(*given)
+        rows = np.zeros(10)
+        series = Series(
+            np.arange(10), rows + 1, rows + 1, found.training.windows[0, :1].repeat(10, 0)
+        )
+        return replace(found, held_out=examples_at(series, np.arange(10), range(5, 5), 4))
+
+    monkeypatch.setattr(train, "material_of", emptied)
+    report = distill_artefact(torch_model(), SHORT, "s.pt").report
+    assert {(one.windows, one.loss_nats, one.agreement) for one in report.models} == {
+        (0, None, None)
+    }
+    assert not report.differences
+    assert "too few" in report.lesson
+    assert "NaN" not in json.dumps(to_data(report), allow_nan=False)
+    assert "not run" in str([row_of(one) for one in report.models])
 
 
 def test_sizes_are_read_and_nonsense_is_refused() -> None:

@@ -138,10 +138,11 @@ def case_of(name: str, report: DistillReport) -> Case:
     against = (
         "" if found is None else f", loss {found.nats:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
     )
+    agreed = "not run" if student.agreement is None else f"{student.agreement:.1%}"
     return Case(
         name,
         gain.speedup,
         None if gain.size_ratio is None else 1.0 - gain.size_ratio,
         f"{report.student}, {report.parameter_ratio:.1f}x fewer parameters, "
-        f"{student.agreement:.1%} as the teacher{against} against alone",
+        f"{agreed} as the teacher{against} against alone",
     )

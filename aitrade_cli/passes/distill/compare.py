@@ -28,14 +28,16 @@ class HeldOut:
         loss_nats: mean cross-entropy with the labels; chance among three is 1.0986.
         accuracy: share of labels named rightly, 0..1.
         agreement: share of windows with the teacher's class, 0..1.
+
+    The last three are None where there was no window to judge on.
     """
 
     name: str
     parameters: int
     windows: int
-    loss_nats: float
-    accuracy: float
-    agreement: float
+    loss_nats: float | None
+    accuracy: float | None
+    agreement: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ def held_out_of(
     classes: Int64[np.ndarray, " n"],
     teacher: Float32[np.ndarray, "n klass"],
 ) -> HeldOut:
-    """Figures of one model."""
+    """Figures of one model; none where there is no window, as a mean of nothing is no figure."""
+    if not len(classes):
+        return HeldOut(name, parameters, 0, None, None, None)
     told = logits.argmax(axis=1)
     return HeldOut(
         name=name,

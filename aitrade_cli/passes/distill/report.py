@@ -120,9 +120,9 @@ def row_of(one: HeldOut) -> tuple[str, ...]:
     return (
         one.name,
         f"{one.parameters:,}",
-        f"{one.loss_nats:.4f}",
-        share_text(one.accuracy),
-        share_text(one.agreement),
+        "not run" if one.loss_nats is None else f"{one.loss_nats:.4f}",
+        "not run" if one.accuracy is None else share_text(one.accuracy),
+        "not run" if one.agreement is None else share_text(one.agreement),
     )
 
 

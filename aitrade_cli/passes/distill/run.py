@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -79,11 +80,13 @@ def compare(
 ) -> tuple[tuple[HeldOut, ...], tuple[LossDifference, ...]]:
     """Every model on the evaluation windows that have a label."""
     judged = lesson.material.held_out
-    teacher = logits_from(lesson.running, lesson.source.card, judged.windows)
+    none = np.zeros((0, 3), dtype=np.float32)  # where there is nothing to ask about
+    asked = len(judged) > 0
+    teacher = logits_from(lesson.running, lesson.source.card, judged.windows) if asked else none
     logits = {"teacher": teacher}
     counts = {"teacher": parameters_in(lesson.source)}
     for name, network in networks.items():
-        logits[name] = logits_over(network, judged.windows)
+        logits[name] = logits_over(network, judged.windows) if asked else none
         counts[name] = parameters_of(lesson.arch)
     models = tuple(
         held_out_of(name, counts[name], logits[name], judged.classes, teacher) for name in logits
