@@ -28,7 +28,7 @@ from aitrade_cli.passes.quantize.qat import fine_tune
 from aitrade_cli.passes.quantize.run import quantize_artefact, set_up
 from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 from aitrade_cli.report.ndjson import to_data
-from aitrade_cli.training.checkpoint import OtherRun
+from aitrade_cli.training.checkpoint import OtherRun, StateInTheWay
 from aitrade_cli.training.material import Material, examples_at
 from aitrade_cli.training.quantized import rounded_to_4_bits, rounded_weight
 from tests.passes_cases import BARS, onnx_model, plant, torch_model
@@ -79,6 +79,8 @@ def test_resumed_from_a_folder_it_is_the_same_file(tmp_path: Path) -> None:
     kept = replace(SHORT, run_dir=tmp_path)
     first = distill_artefact(torch_model(), kept, "s.pt")
     whole = {name: value.clone() for name, value in build(load(first.data)).state_dict().items()}
+    with pytest.raises(StateInTheWay):
+        distill_artefact(torch_model(), kept, "s.pt")
     (tmp_path / "student-alone.state.pt").unlink()
     again = distill_artefact(torch_model(), replace(kept, resume=True), "s.pt")
     for name, value in build(load(again.data)).state_dict().items():
@@ -89,9 +91,10 @@ def test_resumed_from_a_folder_it_is_the_same_file(tmp_path: Path) -> None:
 
 
 def test_a_speed_up_that_is_not_reached_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aitrade_cli.passes import distill_size, timing
+    from aitrade_cli.passes import timing
+    from aitrade_cli.passes.distill import size
 
-    monkeypatch.setattr(distill_size, "measure", timing.measure)
+    monkeypatch.setattr(size, "measure", timing.measure)
     wanted = replace(SHORT, student="mlp", parameters=None, speedup=4.0)
     report = distill_artefact(torch_model(), wanted, "s.pt").report
     assert report.speedup == pytest.approx(4.5, rel=0.1)  # 900 and 200 us are planted
@@ -177,6 +180,8 @@ def test_sizes_are_read_and_nonsense_is_refused() -> None:
     for bad in refused:
         with pytest.raises(Usage):
             Settings("mlp", **bad)
+    with pytest.raises(Usage, match="out of range"):
+        Settings("mlp", temperature=float("nan"))
     with pytest.raises(Usage, match="no built-in"):
         Settings("rnn")
 

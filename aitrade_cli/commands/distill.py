@@ -113,6 +113,7 @@ def distill(
         symbol=symbol,
         run_dir=run_dir,
         resume=resume,
+        force=force,
         budget=budget,
         costs=Costs(fee_bps, slippage_bps),
     )

@@ -24,6 +24,12 @@ class OtherRun(Refused):
     default_hint = "name another `--run-dir`, or leave `--resume` out to start anew"
 
 
+class StateInTheWay(Refused):
+    """The folder holds a state, and neither going on from it nor replacing it was asked for."""
+
+    default_hint = "pass `--resume` to go on from it, or `--force` to start anew"
+
+
 class NotAState(BadInput):
     """A file in the run's folder cannot be read."""
 
@@ -51,6 +57,16 @@ class RunFolder:
         except OSError as error:
             raise BadInput(f"cannot make the folder `{self.path}`: {error.strerror}") from error
         return lambda state: replace(self.file(name), dump_state(state, self.key))
+
+    def refuse_to_overwrite(self) -> None:
+        """Keep a state that may have taken hours.
+
+        Raises:
+            StateInTheWay: there is one that would be written over.
+        """
+        there = [] if self.resume else sorted(self.path.glob("*.state.pt"))
+        if there:
+            raise StateInTheWay(f"`{there[0]}` holds the state of an earlier run")
 
     def found(self, name: str) -> State | None:
         """The state to go on from; None where there is none or none is wanted.

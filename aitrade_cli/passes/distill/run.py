@@ -30,6 +30,7 @@ from aitrade_cli.passes.distill.train import (
 from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.ship import Change, Shipped, float32_bytes, ship, timing_windows
 from aitrade_cli.passes.taught import taught_card, taught_on
+from aitrade_cli.training.checkpoint import RunFolder
 from aitrade_cli.training.lessons import logits_over
 from aitrade_cli.training.run import Fit
 from aitrade_cli.training.students import parameters_of
@@ -60,8 +61,11 @@ def distill_artefact(
     Raises:
         NoTrainingBars: no bars were named and the history's are not here.
         NotAClassifier: the teacher does not answer with three logits.
+        StateInTheWay: the run's folder holds a state that would be lost.
         BadInput: bars or model cannot be used.
     """
+    if settings.run_dir is not None and not settings.force:
+        RunFolder(settings.run_dir, {}, settings.resume).refuse_to_overwrite()
     lesson = prepare_lesson(source, settings, say)
     folder = folder_of(lesson, settings)
     student, taught = train(lesson, settings, "student", goal_of(lesson, settings), folder, say)

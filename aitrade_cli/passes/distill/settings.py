@@ -44,6 +44,7 @@ class Settings:
         symbol: which instrument of those bars.
         run_dir: where the state is kept; None keeps none.
         resume: go on from that state.
+        force: write over that state where it is not gone on from.
         budget: what the change may cost.
         costs: of trading, in the backtest.
     """
@@ -59,6 +60,7 @@ class Settings:
     symbol: str | None = None
     run_dir: Path | None = None
     resume: bool = False
+    force: bool = False
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
 
@@ -75,7 +77,11 @@ class Settings:
             )
         if self.resume and self.run_dir is None:
             raise Usage("`--resume` needs to know what to resume", hint="add `--run-dir DIR`")
-        if self.temperature <= 0 or not 0.0 <= self.weight <= 1.0 or self.feature_weight < 0:
+        if (
+            not 0.0 < self.temperature < math.inf  # no comparison holds for NaN
+            or not 0.0 <= self.weight <= 1.0
+            or not 0.0 <= self.feature_weight < math.inf
+        ):
             raise Usage(
                 f"temperature `{self.temperature}`, weight `{self.weight}` and features"
                 f" `{self.feature_weight}` are out of range: wanted above 0, 0 to 1, at least 0"
