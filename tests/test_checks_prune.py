@@ -90,7 +90,8 @@ def test_the_quick_check_says_that_it_trains_nothing(monkeypatch: pytest.MonkeyP
     [
         (planted(left=0.41), "failed"),
         (planted(agrees=0.94), "failed"),
-        (planted(speed=1.1), "below_claim"),
+        (planted(speed=1.1), "failed"),
+        (planted(speed=1.4), "failed"),  # enough at batch 1, too little at 256
     ],
 )
 def test_it_can_fail(monkeypatch: pytest.MonkeyPatch, report: PruneReport, wanted: str) -> None:
@@ -100,7 +101,8 @@ def test_it_can_fail(monkeypatch: pytest.MonkeyPatch, report: PruneReport, wante
 
 def test_the_transformer_may_keep_a_little_more(monkeypatch: pytest.MonkeyPatch) -> None:
     answered(monkeypatch, {"*": planted(), "transformer": planted(left=0.44)})
-    assert status(checks.units_are_removed(quick=False), "M2") == "held"
+    broken = [one.name for one in checks.units_are_removed(quick=False).bounds if not one.passed]
+    assert broken == ["transformer bytes saved"]  # its parameters are within theirs
 
 
 @pytest.mark.parametrize(("zeros", "wanted"), [(0.795, "held"), (0.7, "failed")])

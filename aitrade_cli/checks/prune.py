@@ -20,6 +20,11 @@ SPARSITY: Final = 0.8
 SHARE: Final = 0.5
 MOST_PARAMETERS: Final = 0.40  # of the dense parent, half of its units gone
 MOST_IN_TRANSFORMER: Final = 0.45  # its heads stay where they are worth more than other units
+# Of the dense parent's speed, the upper end of the interval: a busy host must not fail a check.
+LEAST_SPEED: Final = 1.2
+LEAST_WIDE: Final = 1.6  # at batch 256
+WIDE: Final = frozenset(("mlp", "tcn", "transformer", "lstm"))
+LEAST_SAVED: Final = 0.6  # of the bytes
 LEAST_AGREEMENT: Final = 0.95  # of decisions on held-out bars, after fine-tuning
 CONDITIONS: Final = (
     "1 thread, one process a model, against eager float32 of the dense parent; speed at batch 1;"
@@ -47,13 +52,14 @@ def weights_are_zeroed_by_size(quick: bool) -> CheckResult:
 
 
 def units_are_removed(quick: bool) -> CheckResult:
-    """Half of the units gone, the networks are smaller and faster, and decide alike."""
+    """Half of the units gone: each network is smaller, faster and, once trained, decides alike."""
     names = ("lstm", "tcn") if quick else MODELS
     settings = Settings(structured=SHARE)
     if not quick:
         settings = replace(settings, finetune=True, data=bars())
     reports = {name: run(name, settings) for name in names}
     bounds = [parameters_bound(name, report) for name, report in reports.items()]
+    bounds += [bound for name, report in reports.items() for bound in gain_bounds(name, report)]
     if not quick:
         bounds += [agreement_bound(name, report) for name, report in reports.items()]
     trained = "not fine-tuned in the quick check" if quick else "3 rounds of pruning and training"
@@ -133,6 +139,19 @@ def zeros_bound(name: str, report: PruneReport) -> Bound:
 def parameters_bound(name: str, report: PruneReport) -> Bound:
     most = MOST_IN_TRANSFORMER if name == "transformer" else MOST_PARAMETERS
     return Bound(f"{name} parameters", report.parameter_ratio, most, "at_most", "of the parent")
+
+
+def gain_bounds(name: str, report: PruneReport) -> list[Bound]:
+    """What each model must gain by itself: a mean would hide one that gains nothing."""
+    saved = 1.0 - report.weight_bytes_after / report.weight_bytes_before
+    bounds = [
+        Bound(f"{name} batch 1", report.pace(1).speedup_high, LEAST_SPEED, "at_least", "times"),
+        Bound(f"{name} bytes saved", saved, LEAST_SAVED, "at_least", "share"),
+    ]
+    if name in WIDE:
+        wide = report.pace(256).speedup_high
+        bounds.append(Bound(f"{name} batch 256", wide, LEAST_WIDE, "at_least", "times"))
+    return bounds
 
 
 def agreement_bound(name: str, report: PruneReport) -> Bound:
