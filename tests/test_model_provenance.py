@@ -24,7 +24,7 @@ TRAINED = Step("train", {}, {}, {}, None)
 def test_versions_are_those_that_are_installed() -> None:
     assert versions() == {
         "aitrade": __version__,
-        **{name: version(name) for name in ("numpy", "onnx", "onnxruntime", "torch")},
+        **{name: version(name) for name in ("numpy", "onnx", "onnxruntime", "openvino", "torch")},
     }
 
 

@@ -32,7 +32,8 @@ def read_package(members: Members, card: Card | None) -> bytes:
         NativeCode: `aitrade compile` did not write it, or it holds what that never writes.
     """
     if card is None or card.runs_on is None or card.runs_on.runtime != "aoti":
-        raise NativeCode("the package holds a native library, and no card of ours")
+        found = next(name for name in members if name.startswith(FOLDER))
+        raise NativeCode(f"the package holds a native library, `{found}`, and no card of ours")
     shape = card.inputs[0].shape if card.inputs else ()
     if len(shape) != 3 or not isinstance(shape[2], int):
         raise NativeCode("the package does not say which windows its native library takes")

@@ -100,7 +100,12 @@ def notes_of(ground: Ground, settings: Settings, front: Front, chosen: Point) ->
     material = ground.nursery.material
     notes.append(ground.nursery.why_not if material is None else f"taught on {material.note}")
     if not allowed(chosen, settings):
-        notes.append("no point is expected to stay within the budget of flips; the closest ships")
+        picked = any(allowed(point, settings) for point in front.points)
+        notes.append(
+            "the point that was picked is not expected to stay within the budget of flips"
+            if picked
+            else "no point is expected to stay within the budget of flips; the closest ships"
+        )
     if chosen.shape == DENSE.name:
         notes.append("no smaller network decided alike and ran faster: the source's own ships")
     if chosen.threads > 1:
