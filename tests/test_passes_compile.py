@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.files import sha256
-from aitrade_cli.inference.latency_report import LatencyReport
+from aitrade_cli.inference.latency_report import Judgement, LatencyReport
 from aitrade_cli.model.artefact import Artefact, NativePackage, OnnxGraph, TorchWeights
 from aitrade_cli.model.card import RunsOn
 from aitrade_cli.model.compilation import ledger
@@ -31,6 +31,7 @@ from aitrade_cli.passes.compile.run import (
     CompiledModel,
     NothingCompiled,
     compile_artefact,
+    gaining_first,
 )
 from aitrade_cli.passes.compile.settings import (
     CompileSettings,
@@ -291,3 +292,10 @@ def test_words_of_the_command_line_are_checked() -> None:
     with pytest.raises(Usage) as caught:
         precisions_of(["int8"])
     assert "aitrade quantize" in caught.value.hint
+
+
+def test_the_batch_at_which_it_gains_is_put_before_the_gain_gate() -> None:
+    found: dict[int, Judgement] = {1: "tie", 8: "faster", 256: "faster"}
+    assert gaining_first((1, 8, 256), found.__getitem__) == (8, 1, 256)
+    assert gaining_first((256, 1), found.__getitem__) == (256, 1)
+    assert gaining_first((1,), found.__getitem__) == (1,)

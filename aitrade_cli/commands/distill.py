@@ -77,7 +77,7 @@ def distill(
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # long because Typer takes one parameter an option, and each is handed on once
     """Asks the model about every training window, trains the student on the answers and the
     labels, and trains the same student once more without the teacher. All three are
     compared on bars that none of them learned from.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -44,10 +45,12 @@ def remember(sha256: str) -> None:
     """
     path = ledger_path()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = [one for one in recorded() if one != sha256][-KEPT + 1 :]
     before = os.umask(0o077)
     try:
-        files.replace(path, json.dumps([*known, sha256], indent=0).encode())
+        with open(path.with_suffix(".lock"), "w") as lock:  # two at once would lose one record
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = [one for one in recorded() if one != sha256][-KEPT + 1 :]
+            files.replace(path, json.dumps([*known, sha256], indent=0).encode())
     finally:
         os.umask(before)
 

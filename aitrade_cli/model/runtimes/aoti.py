@@ -106,8 +106,9 @@ def check_package(artefact: Artefact) -> tuple[int | str, ...]:
     shape = card.inputs[0].shape if card.inputs else ()
     if not isinstance(artefact.network, NativePackage) or wish is None or len(shape) != 3:
         raise TypeError(f"{artefact.name} is no compiled package")
-    known = artefact.sha256 is not None and is_recorded(artefact.sha256)
-    if not (artefact.native_trusted or known):
+    # What the user named counts before the record is looked at: it may be spoiled.
+    named, sha256 = artefact.native_trusted, artefact.sha256
+    if not (named or (sha256 is not None and is_recorded(sha256))):
         raise UntrustedLibrary(artefact.name, artefact.sha256)
     if missing := lacking(wish.instructions):
         raise OtherProcessor(artefact.name, missing)

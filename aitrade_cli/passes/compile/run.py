@@ -11,6 +11,8 @@ from aitrade_cli.errors import BadInput, Missing
 from aitrade_cli.fidelity.coverage import Coverage
 from aitrade_cli.fidelity.outputs import Remembered
 from aitrade_cli.files import sha256
+from aitrade_cli.inference.latency import LatencyReport
+from aitrade_cli.inference.latency_report import Judgement
 from aitrade_cli.model.artefact import Artefact, NativePackage, OnnxGraph, TorchWeights
 from aitrade_cli.model.compilation.ledger import ledger_path, remember
 from aitrade_cli.model.compilation.torchscript import LEGACY
@@ -140,12 +142,15 @@ def finish(
 ) -> CompiledModel:
     """Judge and write the winner, or say why the source was kept."""
     winner, shipped, output, ending = verdicts.winner, None, None, ""
+    slower: list[int] = []
     notes = [f"bars: {yard.evidence.note}"] if yard.evidence.note else []
     if winner is not None and winner.made is not None:
         ending = ENDINGS.get(type(winner.made.network), ".pt")
         output = name_of(ending)
         say("judging the one that ships")
-        shipped = ship_winner(yard, winner, settings, output, say)
+        shipped = ship_winner(yard, winner, verdicts.timed, settings, output, say)
+        slower = [b for b in settings.batches if shipped.timed.judge("after", batch=b) == "slower"]
+        notes += [f"timed once more by itself it is slower at batch {batch}" for batch in slower]
         if ending == ".pt2":
             notes.append(recorded(shipped.data))
     if any(one.backend == "torchscript" and one.made for one in verdicts.built):
@@ -158,7 +163,7 @@ def finish(
         file_bytes=None if shipped is None else len(shipped.data),
         sha256=None if shipped is None else sha256(shipped.data),
         winner=None if winner is None else winner.name,
-        gained=verdicts.gained,
+        gained=verdicts.gained and not slower,
         asked_by_name=settings.by_name,
         kept=verdicts.kept,
         batches=settings.batches,
@@ -173,8 +178,21 @@ def finish(
     return CompiledModel(shipped.data, ending, report, shipped.equities)
 
 
+def gaining_first(batches: tuple[int, ...], judged: Callable[[int], Judgement]) -> tuple[int, ...]:
+    """The batches with one at which the winner gains in front: the gain gate looks at that one."""
+    faster = [batch for batch in batches if judged(batch) == "faster"]
+    if not faster or batches[0] in faster:
+        return batches
+    return (faster[0], *(batch for batch in batches if batch != faster[0]))
+
+
 def ship_winner(
-    yard: Yard, winner: Compiled, settings: CompileSettings, output: str, say: Say
+    yard: Yard,
+    winner: Compiled,
+    timed: LatencyReport,
+    settings: CompileSettings,
+    output: str,
+    say: Say,
 ) -> Shipped:
     assert winner.made is not None  # only what was built can win
     card = replace(winner.made.card, sample=yard.source.card.sample)
@@ -194,7 +212,9 @@ def ship_winner(
         costs=settings.costs,
         seed=settings.seed,
         source_running=yard.running,
-        batches=settings.batches,
+        batches=gaining_first(
+            settings.batches, lambda batch: timed.judge(winner.name, batch=batch)
+        ),
     )
     return ship(change, yard.windows, say)
 

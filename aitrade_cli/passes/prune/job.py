@@ -11,9 +11,9 @@ from torch import nn
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.fidelity.cases import input_shape
-from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights
+from aitrade_cli.model.artefact import Artefact, NativePackage, OnnxGraph, TorchWeights
 from aitrade_cli.model.card import Arch, Card, Decision
-from aitrade_cli.model.network import NoArchitecture, build
+from aitrade_cli.model.network import NativeProgram, NoArchitecture, build
 from aitrade_cli.passes.prune.report import LayerLine, RoundLine
 from aitrade_cli.passes.prune.settings import Settings
 from aitrade_cli.passes.prune.tutor import Tutor, tutor_of
@@ -81,6 +81,8 @@ class Cutting:
 
 def set_up(source: Artefact, settings: Settings) -> Job:
     """Build the network, gather the bars, find a teacher where training was asked for."""
+    if isinstance(source.network, NativePackage):
+        raise NativeProgram(source)  # it names the parent
     if not isinstance(source.network, TorchWeights):
         raise NotPrunable(source)
     arch = source.card.arch
@@ -94,8 +96,8 @@ def set_up(source: Artefact, settings: Settings) -> Job:
     if evidence.sample is not None:
         earlier, later = calibration_windows(evidence.sample, shape.window)
         ranking, watching = pieces(earlier if len(earlier) else later), pieces(later)
-    if tutor is not None:
-        watching = pieces(tutor.watching)
+    if tutor is not None and watching is None:
+        watching = pieces(tutor.watching)  # these decide when to stop: what is seen flatters
     return Job(
         source, arch, network, evidence, ranking, watching, (shape.window, shape.features), tutor
     )
