@@ -1,5 +1,8 @@
 """Draws from a store on disk whose pages are in memory, beside our own memory and a memmap."""
 
+# The peers are an extra, which a checker need not have.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator

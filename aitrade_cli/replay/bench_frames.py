@@ -1,5 +1,8 @@
 """Frames of a game, packed in memory and drawn in stacks."""
 
+# The peers are an extra, which a checker need not have.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import importlib.util

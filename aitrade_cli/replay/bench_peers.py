@@ -1,5 +1,8 @@
 """Every library of `replay bench`, behind the same few operations."""
 
+# The peers are an extra, which a checker need not have.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import importlib.metadata

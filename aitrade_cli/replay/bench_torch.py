@@ -1,5 +1,8 @@
 """The libraries of `replay bench` that hand out tensors."""
 
+# The peers are an extra, which a checker need not have.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import logging
