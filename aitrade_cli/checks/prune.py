@@ -69,9 +69,7 @@ def units_are_removed(quick: bool) -> CheckResult:
 def sparsity_grows_while_training(quick: bool) -> CheckResult:
     """With a cubic schedule the sparsity arrives where it was asked to, and stays there."""
     names = ("mlp",) if quick else ("mlp", "lstm")
-    settings = Settings(
-        sparsity=SPARSITY, finetune=True, schedule="cubic", epochs=4 if quick else 12, data=bars()
-    )
+    settings = Settings(sparsity=SPARSITY, finetune=True, schedule="cubic", epochs=12, data=bars())
     reports = {name: run(name, settings) for name in names}
     bounds = [
         bound
