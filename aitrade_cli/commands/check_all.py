@@ -15,7 +15,7 @@ def check_all(
         list[str] | None, option("--only", metavar="ID", help="Only these rows: `M4,G1`")
     ] = None,
     quick: Annotated[
-        bool, option("--quick", help="Fewer models and runs; within 5 minutes")
+        bool, option("--quick", help="Fewer models and runs; within 15 minutes")
     ] = False,
     timeout: Annotated[
         float | None, option("--timeout", min=1.0, metavar="SECONDS", help="Limit for each row")
