@@ -1,0 +1,205 @@
+"""Every promise of the catalogue, a table for each letter."""
+# long because it is one table: a reader looks one row up
+
+from __future__ import annotations
+
+from typing import Final
+
+from aitrade_cli.catalog.kinds import Claim, Row
+
+MODELS: Final = (
+    Row(
+        "M1",
+        "Unstructured pruning: magnitude, global or per layer; N:M sparsity",
+        "prune",
+        "aitrade_cli.checks.prune:weights_are_zeroed_by_size",
+        "aitrade prune fixtures/models/mlp.pt --sparsity 0.8 -o mlp.sparse.pt",
+    ),
+    Row(
+        "M2",
+        "Structured pruning: channels, heads, hidden units removed, dependencies followed",
+        "prune",
+        "aitrade_cli.checks.prune:units_are_removed",
+        "aitrade prune fixtures/models/gru.pt --structured 0.5 -o gru.small.pt",
+        Claim(1.2, 0.6),
+    ),
+    Row(
+        "M3",
+        "Dynamic pruning: a sparsity schedule during training",
+        "prune",
+        "aitrade_cli.checks.prune:sparsity_grows_while_training",
+        "aitrade prune fixtures/models/mlp.pt --sparsity 0.8 --finetune --schedule cubic"
+        " --epochs 2",
+    ),
+    Row(
+        "M4",
+        "Dynamic INT8 quantisation after training",
+        "quantize",
+        "aitrade_cli.checks.quantize:dynamic_int8",
+        "aitrade quantize fixtures/models/lstm.pt --int8 --dynamic -o lstm.dynamic.onnx",
+        Claim(3.1, 0.75),
+    ),
+    Row(
+        "M5",
+        "Static INT8 quantisation after training, calibrated on the user's data",
+        "quantize",
+        "aitrade_cli.checks.quantize:static_int8",
+        "aitrade quantize fixtures/models/tcn.pt --int8 --static -o tcn.static.onnx",
+        Claim(3.1, 0.75),
+    ),
+    Row(
+        "M6",
+        "INT4 weight-only quantisation",
+        "quantize",
+        "aitrade_cli.checks.quantize:int4_weights",
+        "aitrade quantize fixtures/models/mlp.pt --int4 -o mlp.int4.onnx",
+    ),
+    Row(
+        "M7",
+        "float16 and bfloat16 weights",
+        "quantize",
+        "aitrade_cli.checks.quantize:half_precision",
+        "aitrade quantize fixtures/models/mlp.pt --fp16 -o mlp.fp16.onnx",
+    ),
+    Row(
+        "M8",
+        "Quantisation-aware training where post-training falls short of the fidelity budget",
+        "quantize",
+        "aitrade_cli.checks.distill:rounding_is_learned",
+        "aitrade quantize fixtures/models/mlp.pt --int4 --qat -o mlp.tuned.onnx",
+    ),
+    Row(
+        "M9",
+        "Knowledge distillation: logits, features and policies",
+        "distill",
+        "aitrade_cli.checks.distill:students_learn",
+        "aitrade distill fixtures/models/mlp.pt --student mlp --epochs 2 -o mlp.student.pt",
+    ),
+    Row(
+        "M11",
+        "ONNX export with dynamic batch, verified against the source model",
+        "export-onnx",
+        "aitrade_cli.checks.export_onnx:export_agrees_at_every_shape",
+        "aitrade export-onnx fixtures/models/gru.pt -o gru.onnx",
+    ),
+    Row(
+        "M12",
+        "Graph passes with torch.fx: Conv-BN folding, dead code, common sub-expressions, constants",
+        "optimize",
+        "aitrade_cli.checks.graph:folds_without_a_trace",
+        "aitrade optimize fixtures/models/tcn.pt --graph-only -o tcn.graph.onnx",
+    ),
+    Row(
+        "M13",
+        "Light reference architectures for trading",
+        "inspect",
+        "aitrade_cli.checks.architectures:reference_models_trade",
+        "aitrade inspect fixtures/models/tcn.pt",
+    ),
+    Row(
+        "M14",
+        "Automatic pipeline search under a fidelity budget",
+        "optimize",
+        "aitrade_cli.checks.optimize:search_beats_each_command",
+        "aitrade optimize fixtures/models/gru.pt --max-flips 1% --budget 20s --trials 2",
+    ),
+)
+
+REPLAY: Final = (
+    Row(
+        "R1",
+        "Disk-based buffer for capacities beyond memory",
+        "replay sample",
+        "aitrade_cli.checks.replay:store_beyond_memory",
+        "aitrade replay sample fixtures/rollouts/cartpole --memory 1M -o few.npz",
+        Claim(1.0, 0.90),
+    ),
+    Row(
+        "R2",
+        "Prioritised replay with importance-sampling correction",
+        "replay sample",
+        "aitrade_cli.checks.replay_sampling:draws_follow_the_priorities",
+        "aitrade replay sample fixtures/rollouts/cartpole --batch 256 --prioritized -o drawn.npz",
+        Claim(1.8, -0.10),
+    ),
+    Row(
+        "R3",
+        "Frame stacking and compression of states",
+        "replay bench",
+        "aitrade_cli.checks.replay_sampling:frames_are_packed",
+        "aitrade replay bench --against '' --rows 2k --rounds 10 --frames synthetic",
+    ),
+    Row(
+        "R4",
+        "Policy-lag reduction: age-aware sampling and correction of stale experience",
+        "check-all",
+        "aitrade_cli.checks.replay_sampling:lag_is_weighed_and_corrected",
+        "aitrade check-all --only R4 --quick",
+    ),
+    Row(
+        "R5",
+        "Variable batch sizes by complexity",
+        "check-all",
+        "aitrade_cli.checks.replay_sampling:batches_follow_the_noise",
+        "aitrade check-all --only R5 --quick",
+    ),
+    Row(
+        "R6",
+        "State cache for deterministic environments",
+        "check-all",
+        "aitrade_cli.checks.replay_sampling:steps_are_remembered",
+        "aitrade check-all --only R6 --quick",
+    ),
+)
+
+COMPILATION: Final = (
+    Row(
+        "C1",
+        "torch.compile (Inductor) and ahead-of-time packages",
+        "compile",
+        "aitrade_cli.checks.compile:ahead_of_time",
+        "aitrade compile fixtures/models/mlp.pt --backend aoti --batch 1 -o mlp.pt2",
+        Claim(1.7, 0.0),
+    ),
+    Row(
+        "C2",
+        "TorchScript: trace and freeze; torch.jit.script for hot functions",
+        "compile",
+        "aitrade_cli.checks.compile:scripted",
+        "aitrade compile fixtures/models/mlp.pt --backend torchscript --batch 1 -o mlp.script.pt",
+        Claim(1.7, 0.0),
+    ),
+    Row(
+        "C3",
+        "XLA",
+        "check-all",
+        "aitrade_cli.checks.compile:accelerated_linear_algebra",
+        "aitrade check-all --only C3",
+    ),
+    Row(
+        "C4",
+        "cuDNN benchmark, tensor cores, TF32: set where they pay",
+        "check-all",
+        "aitrade_cli.checks.compile:gpu_switches",
+        "aitrade check-all --only C4",
+    ),
+    Row(
+        "C5",
+        "ONNX Runtime, OpenVINO and TensorRT where installed; the winner chosen by measurement",
+        "compile",
+        "aitrade_cli.checks.compile:fastest_backend",
+        "aitrade compile fixtures/models/gru.pt --backend onnxruntime,openvino -o gru.fast.onnx",
+    ),
+)
+
+GENERAL: Final = (
+    Row(
+        "G1",
+        "NumPy throughout the data path: vectorised, zero-copy to and from torch",
+        "check-all",
+        "aitrade_cli.checks.numpy_path:windows_are_views",
+        "aitrade check-all --only G1",
+    ),
+)
+
+ROWS: Final = (*MODELS, *REPLAY, *COMPILATION, *GENERAL)
