@@ -8,9 +8,11 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -22,6 +24,7 @@ SUMMARY: Final = (
     "Make trading models smaller and faster, and prove on this machine that they trade the same."
 )
 INTERRUPTED: Final = 130
+LOG_FORMAT, LOG_LEVEL = "AITRADE_LOG_FORMAT", "AITRADE_LOG_LEVEL"
 
 
 class OutOfMemory(Missing):
@@ -65,11 +68,21 @@ def show_version(wanted: bool) -> bool:
 
 
 def options_of_the_program(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 -- its callback has done it all
         bool,
         typer.Option("--version", callback=show_version, is_eager=True, help="Print the version"),
     ] = False,
-) -> None: ...
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option("--log-format", envvar=LOG_FORMAT, help="How log lines on stderr look"),
+    ] = "text",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"],
+        typer.Option("--log-level", envvar=LOG_LEVEL, help="The least serious line to log"),
+    ] = "warning",
+) -> None:
+    # In the environment, so that worker processes log alike and nothing is imported yet.
+    os.environ.update({LOG_FORMAT: log_format, LOG_LEVEL: log_level})
 
 
 def epilog(row: Command) -> str:
@@ -197,6 +210,35 @@ def failure_of(error: Exception, words: Sequence[str]) -> AitradeError:
 
 def run(words: Sequence[str]) -> int:
     """Run one command line; the exit code."""
+    with logged(words) as end:
+        end(code := run_command(words))
+    return code
+
+
+@contextmanager
+def logged(words: Sequence[str]) -> Iterator[Callable[[int], None]]:
+    """Log how the command ended where that was asked for; leave the environment as it was."""
+    before = {name: os.environ.get(name) for name in (LOG_FORMAT, LOG_LEVEL)}
+    start = time.monotonic()
+
+    def end(code: int) -> None:
+        if os.environ.get(LOG_LEVEL) in {"debug", "info"}:
+            from aitrade_cli.system.logging import get_logger
+
+            seconds = round(time.monotonic() - start, 3)
+            said = {"command": command_of(words), "exit_code": code, "seconds": seconds}
+            get_logger("aitrade").info("command ended", **said)
+
+    try:
+        yield end
+    finally:
+        if (log := sys.modules.get("aitrade_cli.system.logging")) is not None:
+            log.close()
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def run_command(words: Sequence[str]) -> int:
     try:
         if not sys.argv[1:] and "_AITRADE_COMPLETE" not in os.environ:
             build(())(["--help"], prog_name="aitrade", standalone_mode=False)

@@ -27,6 +27,10 @@ BESIDE_OPTIONS: Final = {
     "AITRADE_DEBUG": "`1`: print the traceback of every failure on stderr",
     "AITRADE_FIXTURES": "Folder with `bars/` and `models/` that `check-all` measures on; "
     "without it the ones that were installed, or the clone's",
+    "AITRADE_LOG_FORMAT": "`--log-format` of the program: `text` or `json`; "
+    "see [logging](../how-to/logging.md)",
+    "AITRADE_LOG_LEVEL": "`--log-level` of the program: `debug`, `info`, `warning`, `error` or "
+    "`critical`; `warning` without it",
     "AITRADE_MAX_MODEL_BYTES": "Largest model file that is read or unpacked; 8 GiB without it",
     "NO_COLOR": "Any value: no colours",
     "COLUMNS": "Width of help and reports on a terminal; 80 where there is none",

@@ -33,6 +33,7 @@ BETWEEN: Final = {"|", "||", "&&", ";", "&"}
 SHELL_WORDS: Final = {"aitrade", "source", "cd", "set", "export"}
 Ended: TypeAlias = subprocess.CompletedProcess[str]
 ALWAYS: Final = {"--help", "-h", "--version"}
+OF_THE_PROGRAM: Final = {"--log-format", "--log-level"}  # each with a value, before the command
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def faults_of(command: str) -> list[str]:
     """What a line could not mean, found without running it."""
     faults: list[str] = []
     for words in segments(command):
-        match words:
+        match without_program_options(words):
             case ["aitrade", name, verb, *rest] if row := command_named(f"{name} {verb}"):
                 faults += unknown_flags(row, rest)
             case ["aitrade", name, *rest] if row := command_named(name):
@@ -102,6 +103,13 @@ def faults_of(command: str) -> list[str]:
                 known = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
                 faults += [f"there is no target `{word}`" for word in targets if word not in known]
     return faults
+
+
+def without_program_options(words: list[str]) -> list[str]:
+    """`aitrade --log-level info bench …` without what stands before the command."""
+    while len(words) > 2 and words[0] == "aitrade" and words[1] in OF_THE_PROGRAM:
+        words = [words[0], *words[3:]]
+    return words
 
 
 def unknown_flags(row: Command, words: Sequence[str]) -> list[str]:

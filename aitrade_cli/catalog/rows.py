@@ -192,6 +192,16 @@ COMPILATION: Final = (
     ),
 )
 
+SYSTEM: Final = (
+    Row(
+        "S6",
+        "Fast logging: structured, asynchronous, off the hot path",
+        "check-all",
+        "aitrade_cli.checks.logging:calls_do_not_wait",
+        "aitrade check-all --only S6 --quick",
+    ),
+)
+
 GENERAL: Final = (
     Row(
         "G1",
@@ -202,4 +212,4 @@ GENERAL: Final = (
     ),
 )
 
-ROWS: Final = (*MODELS, *REPLAY, *COMPILATION, *GENERAL)
+ROWS: Final = (*MODELS, *REPLAY, *COMPILATION, *SYSTEM, *GENERAL)

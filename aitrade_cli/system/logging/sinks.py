@@ -1,0 +1,63 @@
+"""Where log lines go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from aitrade_cli.errors import BadInput
+
+
+class LogUnwritable(BadInput):
+    """The log's file cannot be opened."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes lines. Called by one thread at a time."""
+
+    def write(self, data: bytes) -> int:
+        """How many bytes were taken, at least one; the rest is offered again.
+
+        Raises:
+            OSError: none was taken.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileSink:
+    """Adds to a file. Several processes may: each line is written in one go, at the end.
+
+    Raises:
+        LogUnwritable: the folder is not there, or may not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise LogUnwritable(f"cannot write `{path}`: {error.strerror}") from error
+
+    def write(self, data: bytes) -> int:
+        return os.write(self._descriptor, data)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class StderrSink:
+    """The stream that is `sys.stderr` at the time of writing."""
+
+    def write(self, data: bytes) -> int:
+        try:
+            sys.stderr.write(data.decode())
+            sys.stderr.flush()
+        except ValueError as error:  # closed
+            raise OSError(str(error)) from error
+        return len(data)
+
+    def close(self) -> None: ...
