@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from aitrade_cli.errors import BadInput, Refused
 from aitrade_cli.files import replace
-from aitrade_cli.training.run import Epoch, State
-
-FORMAT: Final = 1
+from aitrade_cli.training.state import State
 
 
 class OtherRun(Refused):
@@ -85,18 +83,10 @@ class RunFolder:
 
 def dump_state(state: State, key: Mapping[str, Any]) -> bytes:
     """Bytes that `torch.load(weights_only=True)` opens."""
-    data = {
-        "format": FORMAT,
-        "key": dict(key),
-        "epochs": [asdict(epoch) for epoch in state.epochs],
-        **{name: getattr(state, name) for name in TENSORS},
-    }
+    data = {"key": dict(key), **state.as_dict()}
     buffer = io.BytesIO()
     torch.save(data, buffer)
     return buffer.getvalue()
-
-
-TENSORS: Final = ("weights", "helper", "best", "optimizer", "schedule", "order", "noise")
 
 
 def load_state(path: Path, key: Mapping[str, Any]) -> State:
@@ -108,8 +98,7 @@ def load_state(path: Path, key: Mapping[str, Any]) -> State:
     """
     try:
         data = torch.load(path, weights_only=True)
-        told, epochs = dict(data["key"]), tuple(Epoch(**one) for one in data["epochs"])
-        state = State(epochs, **{name: data[name] for name in TENSORS})
+        told, state = dict(data["key"]), State.from_dict(data)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
         raise NotAState(f"`{path}` holds no state of a run") from error
     except pickle.UnpicklingError as error:

@@ -89,9 +89,15 @@ def mixed_loss(
     if distillation.weight == 1.0 or teacher.shape[1] == 1:  # a value has no class to be right in
         return soft
     known = int((classes != UNKNOWN).sum())
-    told = functional.cross_entropy(student, classes, ignore_index=UNKNOWN, reduction="sum")
-    hard = told / max(1, known)
+    hard = summed_loss(student, classes) / max(1, known)
     return distillation.weight * soft + (1.0 - distillation.weight) * hard
+
+
+def summed_loss(
+    student: Float[Tensor, "batch klass"], classes: Int64[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy with the labels that there are, added up."""
+    return functional.cross_entropy(student, classes, ignore_index=UNKNOWN, reduction="sum")
 
 
 @dataclass
@@ -114,6 +120,23 @@ class Answers:
         logits = torch.from_numpy(self.lessons.logits_at(rows))
         classes = torch.from_numpy(self.lessons.classes_at(rows))
         return mixed_loss(said, logits, classes, self.distillation)
+
+    def share(
+        self,
+        network: nn.Module,
+        rows: Int64[np.ndarray, " k"],
+        window: Int64[np.ndarray, " n"],
+    ) -> Tensor:
+        """What ``rows`` contribute to the loss over ``window``: labels weigh by how many know."""
+        said = network(tensor_of(self.lessons.windows_at(rows)))
+        logits = torch.from_numpy(self.lessons.logits_at(rows))
+        weight = self.distillation.weight if logits.shape[1] > 1 else 1.0
+        soft = soft_loss(said, logits, self.distillation.temperature) * (len(rows) / len(window))
+        if weight == 1.0:
+            return soft
+        known = int((self.lessons.classes_at(window) != UNKNOWN).sum())
+        hard = summed_loss(said, torch.from_numpy(self.lessons.classes_at(rows))) / max(1, known)
+        return weight * soft + (1.0 - weight) * hard
 
     def validation_loss(self, network: nn.Module) -> float:
         lessons = self.lessons

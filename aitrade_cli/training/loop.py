@@ -7,13 +7,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aitrade_cli.model.architectures import create
 from aitrade_cli.model.card import Arch
-from aitrade_cli.training.run import NO_HOOKS, Epoch, Fit, Hooks, Recipe, State, pursue
+from aitrade_cli.training.run import (
+    NO_HOOKS,
+    Epoch,
+    Fit,
+    Hooks,
+    Recipe,
+    State,
+    device_of,
+    pursue,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,24 @@ class Labels:
         return min(len(self.training), len(self.training) * len(self.validation))
 
     def loss(self, network: nn.Module, rows: Int64[np.ndarray, " n"]) -> Tensor:
-        logits = network(tensor_of(self.training.windows[rows]))
-        return functional.cross_entropy(logits, torch.from_numpy(self.training.classes[rows]))
+        return functional.cross_entropy(*self.answers(network, rows))
+
+    def share(
+        self,
+        network: nn.Module,
+        rows: Int64[np.ndarray, " k"],
+        window: Int64[np.ndarray, " n"],
+    ) -> Tensor:
+        """What ``rows`` contribute to ``loss(network, window)``."""
+        logits, classes = self.answers(network, rows)
+        return functional.cross_entropy(logits, classes, reduction="sum") / len(window)
+
+    def answers(
+        self, network: nn.Module, rows: Int64[np.ndarray, " n"]
+    ) -> tuple[Float[Tensor, "n klass"], Int64[Tensor, " n"]]:
+        """Logits of these training windows, and their classes beside them."""
+        logits = network(tensor_of(self.training.windows[rows]).to(device_of(network)))
+        return logits, torch.from_numpy(self.training.classes[rows]).to(logits.device)
 
     def validation_loss(self, network: nn.Module) -> float:
         return cross_entropy(logits_of(network, self.validation.windows), self.validation.classes)
@@ -57,11 +82,11 @@ def logits_of(
     network: nn.Module, windows: Float32[np.ndarray, "n time feature"], *, batch: int = 256
 ) -> Float32[np.ndarray, "n klass"]:
     """Logits of every window, in evaluation mode. The network's mode is put back."""
-    training = network.training
+    training, device = network.training, device_of(network)
     network.eval()
     with torch.inference_mode():
         parts = [
-            network(tensor_of(windows[start : start + batch])).numpy()
+            network(tensor_of(windows[start : start + batch]).to(device)).cpu().numpy()
             for start in range(0, len(windows), batch)
         ]
     network.train(training)

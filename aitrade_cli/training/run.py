@@ -4,120 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from contextlib import ExitStack
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.runtimes.eager import pool_of
+from aitrade_cli.training.average import Average
+from aitrade_cli.training.build import PLAIN, Build, assemble
+from aitrade_cli.training.criteria import parse_criteria
+from aitrade_cli.training.goal import NO_HOOKS, Fit, Hooks, Objective, never
+from aitrade_cli.training.legality import (
+    features_of,
+    refuse_illegal,
+    refuse_out_of_range,
+)
+from aitrade_cli.training.placement import Alone, Placement, copy_of
+from aitrade_cli.training.precision import answers_in_float32
+from aitrade_cli.training.randomness import apart, generators, set_generators
+from aitrade_cli.training.recipe import Recipe
+from aitrade_cli.training.schedules import Schedule
+from aitrade_cli.training.state import Epoch, Position, State, own_memory
+from aitrade_cli.training.step import Stepper
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Settings of one training run; the defaults suit some thousand windows on a CPU."""
-
-    epochs: int = 20
-    batch: int = 64
-    learning_rate: float = 1e-3  # the highest; it rises, then falls along a cosine to zero
-    warmup_share: float = 0.1  # of all steps
-    weight_decay: float = 1e-2
-    clip_norm: float = 1.0
-    patience: int = 5  # epochs without a better validation loss before stopping
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """How one pass over the training windows went."""
-
-    number: int  # from 1
-    training_loss: float  # mean while learning; nats, where it is a cross-entropy
-    validation_loss: float  # after the pass, same unit
-    best: bool  # no earlier pass had a lower validation loss
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """All passes of one training run; the network holds the weights of the best."""
-
-    epochs: tuple[Epoch, ...]
-
-    @property
-    def best(self) -> Epoch:
-        """The pass whose weights were kept; the last where a hook let none count."""
-        return next((epoch for epoch in reversed(self.epochs) if epoch.best), self.epochs[-1])
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """What a network is trained towards.
-
-    Attributes:
-        helper: trained along with the network and thrown away after, such as a projection.
-    """
-
-    helper: nn.Module
-
-    def __len__(self) -> int:
-        """Training windows."""
-        ...
-
-    def loss(self, network: nn.Module, rows: Int64[np.ndarray, " n"]) -> Tensor:
-        """Mean loss over these training windows, to be differentiated."""
-        ...
-
-    def validation_loss(self, network: nn.Module) -> float:
-        """Mean loss over windows that are not trained on."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where a run stands between two passes: tensors and plain data only.
-
-    Attributes:
-        epochs: passes so far.
-        weights: of the network, and of the objective's helper.
-        best: weights of the network after the best pass.
-        optimizer: its moments; ``schedule``: where on the curve the learning rate is.
-        order: state of the generator that shuffles; ``noise``: of torch's own.
-    """
-
-    epochs: tuple[Epoch, ...]
-    weights: dict[str, Tensor]
-    helper: dict[str, Tensor]
-    best: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    schedule: dict[str, Any]
-    order: Tensor
-    noise: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """Where others take part in a run.
-
-    Attributes:
-        after_step: given the network, how many steps were taken and how many there will be at
-            the most; may change weights in place. A schedule of sparsity is one.
-        counts: given a pass' number, whether its weights may be kept. A schedule that has not
-            arrived yet says no.
-        keep: given the state after each pass.
-        enough: asked after each step; the run ends there when it says yes.
-    """
-
-    after_step: Callable[[nn.Module, int, int], None] = lambda *_: None
-    counts: Callable[[int], bool] = lambda _: True
-    keep: Callable[[State], None] | None = None
-    enough: Callable[[], bool] = lambda: False
-
-
-NO_HOOKS = Hooks()
+__all__ = [
+    "NO_HOOKS",
+    "Epoch",
+    "Fit",
+    "Hooks",
+    "Objective",
+    "Recipe",
+    "Run",
+    "State",
+    "copy_of",
+    "pursue",
+    "threads_for",
+]
 
 
 def pursue(
@@ -128,8 +53,10 @@ def pursue(
     *,
     hooks: Hooks = NO_HOOKS,
     state: State | None = None,
+    build: Build = PLAIN,
+    placement: Placement | None = None,
 ) -> Fit:
-    """Train with AdamW and keep the weights of the epoch with the lowest validation loss.
+    """Train, and keep the weights of the best epoch: of the lowest validation loss, by default.
 
     Same network, objective, recipe and thread count give the same weights, bit by bit, also
     where the run was cut off and went on from its state. Recurrent networks train on one thread.
@@ -141,25 +68,29 @@ def pursue(
         on_epoch: told about each pass as it ends.
         hooks: others that take part.
         state: of an earlier run with the same arguments; it goes on from there.
+        build: how the network is made ready.
+        placement: where the work is done; one process by default.
 
     Raises:
         BadInput: no examples, or a loss that is not finite.
-
-    Source:
-        Loshchilov and Hutter 2019. https://arxiv.org/abs/1711.05101
+        Usage: settings that cannot be, or not together.
     """
     if not len(objective) or recipe.epochs < 1:
         raise BadInput("nothing to train on: examples and epochs must both be at least one")
-    with torch.random.fork_rng(devices=[]), pool_of(threads_for(network)):
-        torch.manual_seed(recipe.seed)  # for dropout, where a network has it
-        run = _Run(network, objective, recipe, hooks)
-        if state is not None:
-            run.go_on_from(state)
-        while not run.over:
-            on_epoch(run.one_epoch())
-    network.load_state_dict(run.best)
+    cuda = device_of(network).type == "cuda"
+    with apart(recipe.seed, cuda=cuda), pool_of(threads_for(network)):
+        run = Run(network, objective, recipe, hooks, build, placement or Alone())
+        try:
+            if state is not None:
+                run.go_on_from(state)
+            run.tell("on_start")
+            while not run.over:
+                on_epoch(run.one_epoch())
+        finally:
+            run.finish()
+        run.placement.load(network, run.best)
     network.eval()
-    return Fit(tuple(run.epochs))
+    return Fit(tuple(run.epochs), run.step, run.skipped, run.stopped)
 
 
 def threads_for(network: nn.Module) -> int:
@@ -172,106 +103,188 @@ def threads_for(network: nn.Module) -> int:
     return 1 if recurrent else torch.get_num_threads()
 
 
-class _Run:
-    """What changes while a network is trained."""
+def device_of(network: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next((one.device for one in network.parameters()), torch.device("cpu"))
+
+
+class Run:
+    """What changes while a network is trained.
+
+    Attributes:
+        network: as it was given, with names of its own; ``model``: what is called forward.
+        step: optimizer steps so far, of ``steps`` at the most; ``skipped``: of those, in vain.
+        epochs: passes so far; ``best``: weights after the best of them.
+        stages: how the network was made ready, in order.
+    """
 
     def __init__(
-        self, network: nn.Module, objective: Objective, recipe: Recipe, hooks: Hooks
+        self,
+        network: nn.Module,
+        objective: Objective,
+        recipe: Recipe,
+        hooks: Hooks,
+        build: Build,
+        placement: Placement,
     ) -> None:
         self.network, self.objective, self.recipe, self.hooks = network, objective, recipe, hooks
-        self.trained = [*network.parameters(), *objective.helper.parameters()]
-        self.optimizer = torch.optim.AdamW(
-            self.trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        self.placement = placement
+        self.criteria = parse_criteria(recipe.early_stop, recipe.patience)
+        refuse_out_of_range(recipe, objective, placement)
+        refuse_illegal(features_of(recipe, network, placement) | build.features)
+        built = assemble(network, objective.helper, recipe, build, placement)
+        self.model, self.optimizer = built.model, built.optimizer
+        self.stages, self._undo = built.stages, list(built.undo)
+        self.cuda = device_of(network).type == "cuda"
+        device = "cuda" if self.cuda else "cpu"
+        self.stepper = Stepper(
+            self.model, objective, recipe, placement, built.trained, self.optimizer, device
         )
+        if recipe.precision != "fp32":
+            self._undo.append(answers_in_float32(self.model))
         self.steps = recipe.epochs * math.ceil(len(objective) / recipe.batch)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, _warm_cosine(self.steps, recipe)
-        )
+        self.schedule = Schedule(self.optimizer, recipe, self.steps)
+        self.average = Average(network, recipe.average) if recipe.average else None
         self.order = torch.Generator().manual_seed(recipe.seed)
+        self.rows = torch.empty(0, dtype=torch.int64)  # of the pass under way, as visited
         self.epochs: list[Epoch] = []
-        self.best = copy_of(network)
-        self.step = 0
-        self.stopped = False
+        self.best = placement.weights(network)
+        self.step = self.skipped = self.pass_step = 0
+        self.stopped = ""
 
     @property
     def over(self) -> bool:
         """Every epoch was run, or enough of them were no better, or somebody said enough."""
-        done = len(self.epochs)
-        waited = done - Fit(tuple(self.epochs)).best.number if done else 0
-        return self.stopped or done >= self.recipe.epochs or waited >= self.recipe.patience
+        return bool(self.stopped) or len(self.epochs) >= self.recipe.epochs
+
+    def stop(self, reason: str) -> None:
+        """End after the step at hand."""
+        self.stopped = self.stopped or reason
 
     def one_epoch(self) -> Epoch:
+        """Finish the pass under way, or make a whole one, and validate it."""
         number = len(self.epochs) + 1
         training_loss = self.one_pass()
-        loss = self.objective.validation_loss(self.network)
+        loss, figures = self.validate()
         if not math.isfinite(loss):
             raise BadInput(f"the validation loss of epoch {number} is not finite")
+        earlier = [epoch for epoch in self.epochs if self.hooks.counts(epoch.number)]
         counts = self.hooks.counts(number)
-        earlier = [
-            epoch.validation_loss for epoch in self.epochs if self.hooks.counts(epoch.number)
-        ]
-        best = counts and all(loss < other for other in earlier)
-        self.epochs.append(Epoch(number, training_loss, loss, best))
-        if best or not counts:
-            self.best = copy_of(self.network)
+        epoch = Epoch(number, training_loss, loss, best=False, figures=figures)
+        best = self.placement.agree(counts and self.criteria.is_best(epoch, earlier))
+        epoch = Epoch(number, training_loss, loss, best, figures)
+        self.epochs.append(epoch)
+        if best or not counts or not any(one.best for one in self.epochs):
+            self.best = self.kept_weights()
+        reason = self.criteria.exhausted([*earlier, epoch] if counts else earlier, number)
+        if self.placement.agree(bool(reason)) and number < self.recipe.epochs:
+            self.stop(reason or "another process stopped")
         if self.hooks.keep is not None:
             self.hooks.keep(self.state())
-        return self.epochs[-1]
+        self.tell("on_epoch", epoch)
+        return epoch
+
+    def validate(self) -> tuple[float, dict[str, float | None]]:
+        """Loss and other figures, of the averaged weights where there are any."""
+        with ExitStack() as stack:
+            if self.average is not None:
+                stack.enter_context(self.average.in_place(self.network))
+            loss = self.objective.validation_loss(self.network)
+            figures = getattr(self.objective, "figures", None)
+            return loss, {} if figures is None else dict(figures(self.network))
+
+    def kept_weights(self) -> dict[str, Tensor]:
+        if self.average is None:
+            return self.placement.weights(self.network)
+        with self.average.in_place(self.network):
+            return self.placement.weights(self.network)
 
     def one_pass(self) -> float:
+        """Every training window once, from where an earlier run left the pass; mean loss."""
         self.network.train()
-        total, seen = 0.0, 0
-        rows = torch.randperm(len(self.objective), generator=self.order)
-        for picked in rows.split(self.recipe.batch):
-            loss = self.objective.loss(self.network, picked.numpy())
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.trained, self.recipe.clip_norm)
-            self.optimizer.step()
-            self.schedule.step()
-            self.step += 1
-            self.hooks.after_step(self.network, self.step, self.steps)
-            total += loss.item() * len(picked)
-            seen += len(picked)
-            if self.hooks.enough():
-                self.stopped = True
+        if not len(self.rows):
+            self.rows = torch.randperm(len(self.objective), generator=self.order)
+            self.stepper.forget()
+            self.pass_step = 0
+        for window in self.rows.split(self.recipe.batch)[self.pass_step :]:
+            self.one_step(window)
+            if self.stopped:
                 break
-        return total / seen
+        self.rows = self.rows[:0]
+        return self.stepper.mean()
+
+    def one_step(self, window: Int64[Tensor, " n"]) -> None:
+        """Step, schedule, average, tell: in this order."""
+        if self.stepper.step(window):
+            self.schedule.step()
+            if self.average is not None:
+                self.average.update(self.network)
+        else:
+            self.skipped += 1
+        self.step += 1
+        self.pass_step += 1
+        if self.hooks.after_step is not None:
+            self.hooks.after_step(self.network, self.step, self.steps)
+        for callback in self.hooks.callbacks:
+            callback.on_step(self)
+        if self.hooks.enough is not never and self.placement.agree(self.hooks.enough()):
+            self.stop("enough was said")
+
+    def tell(self, moment: str, *details: Any) -> None:  # noqa: ANN401
+        for callback in self.hooks.callbacks:
+            getattr(callback, moment)(self, *details)
+
+    def finish(self) -> None:
+        """Tell everybody, and take off what is not the network's own."""
+        try:
+            self.tell("on_end")
+        finally:
+            for undo in reversed(self._undo):
+                undo()
+            self._undo.clear()
 
     def state(self) -> State:
+        """Everything that decides how the run goes on, in memory of its own."""
+        return State.from_dict(own_memory(self.live_state().as_dict()))
+
+    def live_state(self) -> State:
+        """The same, tensors of the run itself: copy them before the next step changes them."""
+        at = self.stepper
+        at.gather()
+        position = Position(
+            self.step, self.pass_step, self.rows, at.total, at.seen, self.skipped, self.stopped
+        )
         return State(
             epochs=tuple(self.epochs),
-            weights=copy_of(self.network),
-            helper=copy_of(self.objective.helper),
+            position=position,
+            weights=dict(self.network.state_dict()),
+            helper=dict(self.objective.helper.state_dict()),
             best=self.best,
-            optimizer=deepcopy(self.optimizer.state_dict()),  # its moments change in place
-            schedule=dict(self.schedule.state_dict()),
-            order=self.order.get_state(),
-            noise=torch.get_rng_state(),
+            optimizer=self.placement.optimizer_state(self.network, self.optimizer),
+            schedule=self.schedule.state(),
+            scaler={} if at.scaler is None else at.scaler.state_dict(),
+            random={"order": self.order.get_state(), **generators(cuda=self.cuda)},
+            average={} if self.average is None else self.average.state(),
+            callbacks={one.name: one.state() for one in self.hooks.callbacks if one.name},
         )
 
     def go_on_from(self, state: State) -> None:
-        self.network.load_state_dict(state.weights)
+        """Take up an earlier run where it was."""
+        self.placement.load(self.network, state.weights)
         self.objective.helper.load_state_dict(state.helper)
-        self.optimizer.load_state_dict(state.optimizer)
-        self.schedule.load_state_dict(state.schedule)
-        self.order.set_state(state.order)
-        torch.set_rng_state(state.noise)
+        self.placement.load_optimizer(self.network, self.optimizer, own_memory(state.optimizer))
+        self.schedule.restore(state.schedule)
+        if self.stepper.scaler is not None:
+            self.stepper.scaler.load_state_dict(state.scaler)
+        if self.average is not None:
+            self.average.restore(state.average)
+        self.order.set_state(state.random["order"])
         self.epochs, self.best = list(state.epochs), dict(state.best)
-        self.step = self.schedule.last_epoch
-
-
-def _warm_cosine(steps: int, recipe: Recipe) -> Callable[[int], float]:
-    warm = max(1, round(steps * recipe.warmup_share))
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-    return factor
-
-
-def copy_of(network: nn.Module) -> dict[str, Tensor]:
-    """The weights as they are now, in memory of their own."""
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+        at = state.position
+        self.step, self.pass_step, self.rows = at.step, at.pass_step, at.order
+        self.stepper.total, self.stepper.seen = at.total, at.seen
+        self.skipped, self.stopped = at.skipped, at.stopped
+        for callback in self.hooks.callbacks:
+            if callback.name in state.callbacks:
+                callback.restore(state.callbacks[callback.name])
+        set_generators(state.random)
