@@ -78,6 +78,7 @@ class Counts(Callback):
         self.moments: list[str] = []
 
     def on_start(self, run: Run) -> None:
+        assert run.step == 0
         self.moments.append("start")
 
     def on_step(self, run: Run) -> None:
@@ -86,6 +87,7 @@ class Counts(Callback):
             self.taken = run.state()
 
     def on_end(self, run: Run) -> None:
+        assert run.steps
         self.moments.append("end")
 
     def state(self) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def test_a_live_state_changes_with_the_run_and_a_taken_one_does_not() -> None:
 def test_callbacks_are_told_of_the_end_when_a_step_fails() -> None:
     class Fails(Callback):
         def on_step(self, run: Run) -> None:
-            raise RuntimeError("boom")
+            raise RuntimeError(f"boom at {run.step}")
 
     watching, network = Counts(), noisy()
     recipe = Recipe(epochs=1, activation_checkpointing=True)
