@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.market.bars import Bars
@@ -60,6 +60,8 @@ class FoldExamples:
         test: never looked at while training.
         known: for each test row, the class that follows from what is known of its label already.
         trained_until_ns: last bar that a training or validation label reaches.
+        validation_start: first decision row of ``validation``, counted in ``series``.
+        validation_labels: class of each of its rows, `UNKNOWN` where there is none.
     """
 
     fold: Fold
@@ -71,6 +73,23 @@ class FoldExamples:
     test: Examples
     known: Int64[np.ndarray, " n"]
     trained_until_ns: int
+    validation_start: int
+    validation_labels: Int64[np.ndarray, " later"]
+
+    @property
+    def validation_rows(self) -> range:
+        """Decision rows between training and the gap before the test, labelled or not."""
+        return range(self.validation_start, self.fold.train_stop)
+
+    @property
+    def test_rows(self) -> range:
+        """Decision rows that judge, labelled or not."""
+        return range(self.fold.test_start, self.fold.test_stop)
+
+    def windows_at(self, rows: range) -> Float32[np.ndarray, "n time feature"]:
+        """Windows that end at these rows, without a copy."""
+        window = self.preprocessing.window
+        return self.series.windows(window)[rows.start - window + 1 : rows.stop - window + 1]
 
     @property
     def test_series(self) -> Series:
@@ -141,6 +160,8 @@ def examples_of(bars: Bars, plan: Plan, fold: Fold) -> FoldExamples:
         test=_examples(series, classes, range(fold.test_start, fold.test_stop), plan.window),
         known=classes_of(known, rule)[tested],
         trained_until_ns=int(series.timestamp_ns[fold.train_stop - 1 + horizon]),
+        validation_start=validation_start,
+        validation_labels=classes[validation_start : fold.train_stop],
     )
 
 
