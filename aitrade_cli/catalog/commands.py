@@ -31,6 +31,14 @@ COMMANDS: Final = (
         exit_codes=(0, 1, 2, 3, 4, 5, 6),
     ),
     Command(
+        "profile",
+        "aitrade_cli.commands.profile:profile",
+        "Name what a program's time and memory go to, with the fix for each",
+        panel="Look",
+        example="aitrade profile fixtures/scripts/train_lstm.py -- --steps 20",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6, 130),
+    ),
+    Command(
         "quantize",
         "aitrade_cli.commands.quantize:quantize",
         "Store and run a model in fewer bits, and prove that it trades the same",

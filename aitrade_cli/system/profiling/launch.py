@@ -1,0 +1,256 @@
+"""Start a program, watched or not, and wait for it whatever it does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, Final
+
+from aitrade_cli.errors import BadInput
+from aitrade_cli.system.host import parse_peak
+from aitrade_cli.system.profiling.sampling import OutsideSampler
+from aitrade_cli.system.profiling.stacks import Stacks
+from aitrade_cli.system.profiling.target import Program
+
+HOOKS: Final = Path(__file__).with_name("hooks") / "__main__.py"
+GRACE_SECONDS: Final = 8.0  # for a program that was interrupted to leave what was seen
+LINES_KEPT: Final = 20
+LOOK_SECONDS: Final = 0.02
+
+
+class CannotStart(BadInput):
+    """The operating system would not run the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to run a program."""
+
+    program: Program
+    hooks: bool = False
+    sampler: bool = False
+    events: bool = False
+    quiet: bool = False  # what it prints is kept from the screen
+    through: bool = False  # start it the same way as with other text, so that both compare
+    environment: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)  # other text for some files
+    prefix: tuple[str, ...] = ()  # a profiler that takes the command line
+    limit_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a program ended, and what was seen of it."""
+
+    exit_code: int
+    wall_seconds: float
+    cpu_seconds: float  # of it and of whatever it waited for
+    peak_bytes: int
+    output_sha256: str
+    last_words: tuple[str, ...]  # the end of its stderr
+    pid: int
+    interrupted: bool = False
+    killed: bool = False  # past its limit
+    evidence: Mapping[str, Any] | None = None
+    stacks: Stacks | None = None
+    speedscope: bytes | None = None
+    sampler_cpu_seconds: float = 0.0
+    sampler_reason: str = ""  # why there are no samples
+
+
+def run(order: Order) -> Run:
+    """Run a program to its end; ^C ends it early and keeps what was seen.
+
+    Raises:
+        CannotStart: it could not be started at all.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aitrade-profile-")))
+        return Running(order, folder).to_the_end()
+
+
+class Running:
+    """One program while it runs."""
+
+    def __init__(self, order: Order, folder: Path) -> None:
+        self.order = order
+        self.folder = folder
+        self.evidence = folder / "evidence.json"
+        self.last: deque[str] = deque(maxlen=LINES_KEPT)
+        self.printed = hashlib.sha256()
+        self.interrupted = self.killed = False
+        self.peak = 0
+        self.sampler = OutsideSampler(folder) if order.sampler else None
+
+    def to_the_end(self) -> Run:
+        """Start it, let it run, gather."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.begun = time.perf_counter()
+        process = self.start()
+        readers = [
+            threading.Thread(target=self.read, args=(stream, number), daemon=True)
+            for stream, number in ((process.stdout, 1), (process.stderr, 2))
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            self.wait(process)
+        finally:
+            kill_group(process)
+        wall = time.perf_counter() - self.begun
+        for reader in readers:
+            reader.join(timeout=2.0)
+        sampler_cpu = self.sampler.finish() if self.sampler else 0.0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - sampler_cpu
+        return self.gathered(process, wall, max(cpu, 0.0), sampler_cpu)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command, pipes = self.command()
+        terminal = sys.stdin is not None and sys.stdin.isatty()
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL if terminal else None,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment_with(self.order.environment),
+                pass_fds=pipes[:2],
+                process_group=0,
+            )
+        except OSError as error:
+            raise CannotStart(f"cannot run `{command[0]}`: {error.strerror}") from error
+        if pipes:
+            self.let_go(process, pipes)
+        elif self.sampler:
+            self.sampler.attach(process.pid)
+        return process
+
+    def command(self) -> tuple[list[str], tuple[int, ...]]:
+        """The command line, and the ends of the pipes: ready (write), go (read), and ours."""
+        program = self.order.program
+        if program.python is None:
+            return [*self.order.prefix, *program.words], ()
+        pipes: tuple[int, ...] = ()
+        words: dict[str, Any] = {"words": program.script, "texts": dict(self.order.texts)}
+        if self.order.hooks:
+            words["evidence"] = str(self.evidence)
+            words["events"] = self.order.events
+            words["alone"] = self.sampler is None
+            if self.sampler is not None:
+                ready_read, ready = os.pipe()
+                go, go_write = os.pipe()
+                pipes = (ready, go, ready_read, go_write)
+                words |= {"ready": ready, "go": go}
+        if not (self.order.hooks or self.order.texts or self.order.through):
+            return [*self.order.prefix, program.python, *program.script], ()
+        path = self.folder / "order.json"
+        path.write_text(json.dumps(words), encoding="utf-8")
+        return [*self.order.prefix, program.python, str(HOOKS), str(path)], pipes
+
+    def let_go(self, process: subprocess.Popen[bytes], pipes: Sequence[int]) -> None:
+        """Attach the sampler once the interpreter is up, and only then let the script begin."""
+        ready, go, ready_read, go_write = pipes
+        os.close(ready)
+        os.close(go)
+        with os.fdopen(ready_read, "rb", buffering=0) as side:
+            arrived = side.read(1)
+        if arrived and self.sampler:
+            self.sampler.attach(process.pid)
+        self.begun = time.perf_counter()
+        with suppress(BrokenPipeError), os.fdopen(go_write, "wb", buffering=0) as side:
+            side.write(b"1")
+
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:
+            limit = self.order.limit_seconds
+            try:
+                self.peak = max(self.peak, peak_of(process.pid))
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_SECONDS)
+                if limit is not None and time.perf_counter() - self.begun > limit:
+                    self.killed = True
+                    kill_group(process)
+            except KeyboardInterrupt:
+                self.interrupt(process)
+
+    def interrupt(self, process: subprocess.Popen[bytes]) -> None:
+        """Hand ^C on, once; whoever does not end then is killed."""
+        if self.interrupted:
+            kill_group(process)
+            return
+        self.interrupted = True
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        limit = time.perf_counter() - self.begun + GRACE_SECONDS
+        self.order = replace(self.order, limit_seconds=limit)
+
+    def read(self, stream: IO[bytes] | None, number: int) -> None:
+        """Pass on what the program prints: its words go to stderr, the report to stdout."""
+        while stream is not None and (line := stream.readline()):
+            if number == 1:
+                self.printed.update(line)
+            else:
+                self.last.append(line.decode("utf-8", "replace").rstrip())
+            if not self.order.quiet:
+                with suppress(OSError):
+                    os.write(2, line)
+
+    def gathered(
+        self, process: subprocess.Popen[bytes], wall: float, cpu: float, sampler_cpu: float
+    ) -> Run:
+        evidence = None
+        with suppress(OSError, ValueError):
+            evidence = json.loads(self.evidence.read_text(encoding="utf-8"))
+        code = process.returncode
+        if evidence is not None:
+            code = evidence["exit_code"]
+        return Run(
+            exit_code=code if code >= 0 else 128 - code,
+            wall_seconds=wall,
+            cpu_seconds=cpu,
+            peak_bytes=self.peak,
+            output_sha256=self.printed.hexdigest(),
+            last_words=tuple(self.last),
+            pid=process.pid,
+            interrupted=self.interrupted,
+            killed=self.killed and not self.interrupted,
+            evidence=evidence,
+            stacks=self.sampler.stacks(process.pid) if self.sampler else None,
+            speedscope=self.sampler.file() if self.sampler else None,
+            sampler_cpu_seconds=sampler_cpu,
+            sampler_reason=self.sampler.reason if self.sampler else "",
+        )
+
+
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """Ours with the changes; an empty value takes a variable away."""
+    return {name: value for name, value in {**os.environ, **changes}.items()
+            if value or name not in changes}  # fmt: skip
+
+
+def peak_of(pid: int) -> int:
+    """The most memory that a process held so far; 0 where the kernel does not say."""
+    with suppress(OSError):
+        return parse_peak(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
+    return 0
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program and all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

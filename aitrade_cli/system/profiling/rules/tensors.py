@@ -1,0 +1,208 @@
+"""Findings about tensors: read one by one, copied each step, kept for ever."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from aitrade_cli.system.profiling.evidence import Evidence, Site
+from aitrade_cli.system.profiling.report import Finding, Fix
+from aitrade_cli.system.profiling.rules.prediction import (
+    Sources,
+    advice,
+    finding,
+    place_of,
+    source_fix,
+    sure,
+)
+from aitrade_cli.system.profiling.source import Loop, Source, names_bound_in, names_in
+
+READING: Final = 0.10
+READS: Final = 2_000  # single elements; fewer are losses being logged
+COPYING: Final = 0.06
+GROWTH_BYTES: Final = 48 * 1024**2
+GROWTH: Final = 0.15  # of the memory after the imports
+STEADY: Final = 0.25  # of the growth, still in the second half
+SOON_SECONDS: Final = 3600.0
+
+
+def single_elements(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
+    """`.item()` in a loop: numbers leave their tensor one by one."""
+    for site in evidence.of("sync"):
+        line = evidence.at(site.file, site.line)
+        # Taking the element out of the tensor belongs to it; the hook sees the call alone.
+        seconds = max(site.seconds, line.seconds if line and site.calls >= READS else 0.0)
+        share = seconds / evidence.wall
+        if share < READING or (site.calls < READS and not evidence.facts.get("cuda")):
+            continue
+        what = f"{site.calls:,} numbers are taken out of tensors one by one"
+        if evidence.facts.get("cuda"):
+            what += "; on a GPU each waits for all work before it"
+        yield finding(
+            "single_elements", place_of(site.file, site.line), share, what, (0.5, 0.99),
+            reading_fix(sources.get(site.file), site), sure(evidence, seconds),
+        )  # fmt: skip
+
+
+def reading_fix(source: Source | None, site: Site) -> Fix:
+    """`x[i].item()` becomes `x_list[i]`, with `x_list = x.tolist()` before the loop."""
+    told = advice("call `.tolist()` once before the loop, or keep the whole in tensors")
+    loops = source.loops_at(site.line) if source else []
+    if source is None or not loops:
+        return told
+    edits, lists = [], {}
+    for loop in loops[-1:]:
+        bound = names_bound_in(loop)
+        for call in item_calls(loop):
+            tensor = call.func.value.value  # type: ignore[attr-defined]
+            if names_in(tensor) & bound:
+                continue
+            name = source.segment(tensor).replace(".", "_") + "_list"
+            if not name.isidentifier():
+                continue
+            lists[name] = source.segment(tensor)
+            edits.append(source.replacing(tensor, name))
+            edits.append(cut_item(source, call))
+    if not lists:
+        return told
+    text = "\n".join(f"{name} = {tensor}.tolist()" for name, tensor in lists.items())
+    edits.append(source.before(loops[-1], text))
+    return source_fix(source, source.edited(edits))
+
+
+def item_calls(loop: Loop) -> list[ast.Call]:
+    """`name[index].item()` and `name[index].cpu()`-free kin inside a loop; `float(name[i])` too."""
+    return [
+        node
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "item"
+        and isinstance(node.func.value, ast.Subscript)
+        and not isinstance(node.func.value.slice, ast.Slice | ast.Tuple)
+        and isinstance(node.func.value.value, ast.Name | ast.Attribute)
+    ]
+
+
+def cut_item(source: Source, call: ast.Call) -> Any:  # noqa: ANN401 -- an Edit
+    from aitrade_cli.system.profiling.source import Edit
+
+    inner = call.func.value  # type: ignore[attr-defined]
+    return Edit(source.end(inner), source.end(call), "")
+
+
+def repeated_copies(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
+    """Data is converted or moved anew in each step."""
+    for site in evidence.of("copy"):
+        share = site.seconds / evidence.wall
+        if share < COPYING or site.calls < 10:
+            continue
+        each = site.size / site.calls / 1e6
+        yield finding(
+            "repeated_copies", place_of(site.file, site.line), share,
+            f"{each:.1f} MB are converted or copied anew in each of {site.calls:,} calls",
+            (0.6, 1.0), copy_fix(sources.get(site.file), site, evidence),
+            sure(evidence, site.seconds),
+        )  # fmt: skip
+
+
+def copy_fix(source: Source | None, site: Site, evidence: Evidence) -> Fix:
+    told = "convert once before the loop, to the dtype that the network takes"
+    if evidence.facts.get("cuda"):
+        told += "; pin the host side: `DataLoader(pin_memory=True)`, `.to(…, non_blocking=True)`"
+    loops = source.loops_at(site.line) if source else []
+    call = source.call_at(site.line, *COPIES) if source else None
+    if source is None or not loops or call is None:
+        return advice(told)
+    whole, outer = widest(source, call, loops), None
+    for loop in loops:
+        if not names_in(whole) & names_bound_in(loop):
+            outer = loop
+            break
+    if outer is None:
+        return advice(told)
+    name = fresh_name(source)
+    text = f"{name} = {source.segment(whole)}"
+    edits = [source.before(outer, text), source.replacing(whole, name)]
+    return source_fix(source, source.edited(edits))
+
+
+COPIES: Final = (
+    "tensor", "as_tensor", "to", "float", "double", "half", "bfloat16", "cuda", "clone",
+    "contiguous",
+)  # fmt: skip
+
+
+def widest(source: Source, call: ast.Call, loops: list[Loop]) -> ast.Call:
+    """The longest chain of conversions around a call that no loop changes: `tensor(x).to(d)`."""
+    best = call
+    for node in source.above(call):
+        if isinstance(node, ast.stmt):
+            break
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in COPIES
+            and not names_in(node) & names_bound_in(loops[-1])
+        ):
+            best = node
+    return best
+
+
+def fresh_name(source: Source) -> str:
+    taken = names_in(source.tree)
+    return next(name for name in ("converted", *(f"converted_{n}" for n in range(99)))
+                if name not in taken)  # fmt: skip
+
+
+def growing_memory(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
+    """Memory grows as long as the program runs."""
+    seen = [row for row in evidence.samples if row[0] >= evidence.imports]
+    if len(seen) < 8:
+        return
+    start, peak = seen[0][1], max(row[1] for row in seen)
+    half = seen[len(seen) // 2 :]
+    growth, late = seen[-1][1] - start, half[-1][1] - half[0][1]
+    if growth < max(GROWTH_BYTES, GROWTH * start) or late < STEADY * growth:
+        return
+    named = [row for row in evidence.grown if row["keeps_graph"] or row["held_bytes"] > 2**20]
+    if not named:
+        return
+    row = max(named, key=lambda one: (one["keeps_graph"], one["held_bytes"]))
+    line, fix = keeping(sources.get(row["file"]), row)
+    rate = late / max(half[-1][0] - half[0][0], 1e-3)
+    left = evidence.free_bytes / rate
+    graph = ", each with the graph that made it" if row["keeps_graph"] else ""
+    yield Finding(
+        "growing_memory", place_of(row["file"], line), round(growth / peak, 4),
+        f"`{row['name']}` keeps {row['after']:,} objects{graph}: {rate / 1e6:.0f} MB/s,"
+        f" memory full in {minutes(left)}",
+        "memory", round(peak / (peak - 0.4 * growth), 3), round(peak / (peak - growth), 3),
+        "high" if row["keeps_graph"] else "medium", fix,
+    )  # fmt: skip
+
+
+def minutes(seconds: float) -> str:
+    if seconds < 5400:
+        return f"{max(seconds / 60, 1):.0f} min"
+    return f"{seconds / 3600:.0f} h"
+
+
+def keeping(source: Source | None, row: Mapping[str, Any]) -> tuple[int, Fix]:
+    """The line that puts something into a container, and what to put there instead."""
+    told = advice("keep numbers, not what they came from; or bound it: `deque(maxlen=…)`")
+    adding = [] if source is None else [
+        call
+        for call in source.calls("append", "appendleft", "add")
+        if isinstance(call.func, ast.Attribute)
+        and source.segment(call.func.value).split(".")[-1] == row["name"].split(".")[-1]
+    ]  # fmt: skip
+    if source is None or not adding:
+        return 1, told
+    call = adding[0]
+    if not row["keeps_graph"] or len(call.args) != 1:
+        return call.lineno, told
+    kept = source.segment(call.args[0])
+    plain = f"{kept}.item()" if row["elements"] == 1 else f"{kept}.detach()"
+    return call.lineno, source_fix(source, source.edited([source.replacing(call.args[0], plain)]))
