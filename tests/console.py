@@ -114,7 +114,8 @@ def without_program_options(words: list[str]) -> list[str]:
 
 def unknown_flags(row: Command, words: Sequence[str]) -> list[str]:
     flags = {flag for taken in taken_by(row) for flag in taken.flags} | ALWAYS
-    asked = [word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+    own = words[: words.index("--")] if "--" in words else words  # what follows is another's
+    asked = [word.split("=")[0] for word in own if re.match(r"--?[a-z]", word)]
     return [f"`{row.name}` has no `{flag}`" for flag in asked if flag not in flags]
 
 

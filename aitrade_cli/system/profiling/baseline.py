@@ -14,7 +14,7 @@ from aitrade_cli.system.profiling.report import Against, ProfileReport
 WORTH_A_WORD: Final = 0.10  # of the wall time; smaller findings come and go
 
 
-class BadBaseline(BadInput):
+class NotAProfile(BadInput):
     """The file holds no earlier profile."""
 
     default_hint = "write one with `aitrade profile … --json > baseline.json`"
@@ -24,12 +24,12 @@ def read_baseline(path: str) -> Mapping[str, Any]:
     """The last report of `aitrade profile --json` in a file.
 
     Raises:
-        BadBaseline: there is none, or the file cannot be read.
+        NotAProfile: there is none, or the file cannot be read.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadBaseline(f"cannot read the baseline `{path}`") from error
+        raise NotAProfile(f"cannot read the baseline `{path}`") from error
     for line in reversed(lines):
         try:
             row = json.loads(line)
@@ -39,7 +39,7 @@ def read_baseline(path: str) -> Mapping[str, Any]:
             data = row.get("data")
             if row.get("kind") == "report" and isinstance(data, dict) and usable(data):
                 return data
-    raise BadBaseline(f"`{path}` holds no report of `aitrade profile`")
+    raise NotAProfile(f"`{path}` holds no report of `aitrade profile`")
 
 
 def usable(data: Mapping[str, Any]) -> bool:

@@ -36,7 +36,7 @@ class NoSuchProcess(BadInput):
     """No process has that number."""
 
 
-class NotPermitted(Missing):
+class CannotLookInside(Missing):
     """The sampler may not look into that process."""
 
     default_hint = "run as its owner, or as root; in a container with the SYS_PTRACE capability"
@@ -54,7 +54,7 @@ def profile_process(
 
     Raises:
         NoSuchProcess: there is none, or it ended.
-        NotPermitted: it may not be looked into.
+        CannotLookInside: it may not be looked into.
     """
     seconds = SECONDS if seconds is None else seconds
     try:
@@ -72,7 +72,7 @@ def profile_process(
         used = sampler.finish()
         stacks, data = sampler.stacks(pid), sampler.file()
     if stacks is None and "not permitted" in sampler.reason:
-        raise NotPermitted(f"cannot look into process {pid}")
+        raise CannotLookInside(f"cannot look into process {pid}")
     wall = time.perf_counter() - begun
     cpu = max(rows[-1][4] - begun_cpu, 0.0) if rows else 0.0
     seen = Run(

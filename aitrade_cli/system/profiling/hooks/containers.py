@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
@@ -106,5 +106,5 @@ def size_of(value: Any) -> int:  # noqa: ANN401
 
 
 def numbers_in(value: Any) -> int:  # noqa: ANN401
-    count: Any = getattr(value, "numel", None)
-    return int(count()) if callable(count) else 1
+    numel: Callable[[], int] | None = getattr(value, "numel", None)
+    return 1 if numel is None else numel()
