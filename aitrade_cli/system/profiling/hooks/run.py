@@ -50,21 +50,12 @@ def watched(order: dict[str, Any]) -> int:
     let_others_look()
     recorder = Recorder(keep_events=bool(order.get("events")))
     torch_calls = TorchCalls(recorder)
-    parsing = Parsing(recorder)
-    watch(
-        {
-            "torch": torch_calls.install,
-            "torch._dynamo": lambda _: torch_calls.install_traced(),
-            "numpy": parsing.numpy,
-            "pandas": parsing.pandas,
-        },
-        {"torch._dynamo": torch_calls.remove_traced},
-    )
+    install(recorder, torch_calls)
     wait_for_go(order)
     containers = Containers()
     sampler = Sampler(alone=bool(order.get("alone")), look=containers.look)
     collected = time_collections()
-    main_process, used = os.getpid(), resource.getrusage(resource.RUSAGE_SELF)
+    main_process, before = os.getpid(), resource.getrusage(resource.RUSAGE_SELF)
     recorder.started = begun = time.perf_counter()
     sampler.start()
     code = execute(order["words"], order.get("texts") or {})
@@ -74,18 +65,12 @@ def watched(order: dict[str, Any]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was seen must reach the disk
     sampler.stop()
     torch_calls.last_look()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     leave(
         Path(order["evidence"]),
         {
             "exit_code": code,
             "wall_seconds": wall,
-            "cpu_seconds": after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
-            "system_seconds": after.ru_stime - used.ru_stime,
-            "children_cpu_seconds": children.ru_utime + children.ru_stime,
-            "minor_faults": after.ru_minflt - used.ru_minflt,
-            "switches_forced": after.ru_nivcsw - used.ru_nivcsw,
+            **used_since(before),
             "fault_seconds": seconds_a_fault(),
             "hook_calls": recorder.calls,
             "hook_seconds": recorder.calls * seconds_a_hook(),
@@ -98,10 +83,37 @@ def watched(order: dict[str, Any]) -> int:
             "lines": [[file, line, *row] for (file, line), row in sampler.lines.items()],
             "grown": containers.grown,
             "events": recorder.events,
-            "python": sys.version.split()[0],
         },
     )
     return code
+
+
+def install(recorder: Recorder, torch_calls: TorchCalls) -> None:
+    """Put the hooks in, each as soon as its library is there."""
+    parsing = Parsing(recorder)
+    watch(
+        {
+            "torch": torch_calls.install,
+            "torch._dynamo": lambda _: torch_calls.install_traced(),
+            "numpy": parsing.numpy,
+            "pandas": parsing.pandas,
+        },
+        {"torch._dynamo": torch_calls.remove_traced},
+    )
+
+
+def used_since(before: resource.struct_rusage) -> dict[str, float]:
+    """What the process took of the machine since an earlier look."""
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    system = after.ru_stime - before.ru_stime
+    return {
+        "cpu_seconds": after.ru_utime - before.ru_utime + system,
+        "system_seconds": system,
+        "children_cpu_seconds": children.ru_utime + children.ru_stime,
+        "minor_faults": after.ru_minflt - before.ru_minflt,
+        "switches_forced": after.ru_nivcsw - before.ru_nivcsw,
+    }
 
 
 class Parsing:
