@@ -92,7 +92,7 @@ class Adder:
             self.put_others(row, more, next_obs if self.stores_next else None)
         # nothing above changed a row that counts: what does not fit leaves no trace
         if last >= 0:
-            if last > index - ring.capacity:
+            if last > index - ring.capacity and not self.stores_next:
                 ring.following[last % ring.capacity] = slot
             step, back = ring.step[env], index - last
         else:

@@ -31,14 +31,6 @@ class Incoming:
     def __len__(self) -> int:
         return len(self.terminated)
 
-    def piece(self, start: int, end: int) -> Incoming:
-        return Incoming(
-            {name: array[start:end] for name, array in self.stored.items()},
-            None if self.next_state is None else tuple(a[start:end] for a in self.next_state),
-            self.terminated[start:end],
-            self.truncated[start:end],
-        )
-
 
 def incoming(schema: Schema, fields: Mapping[str, Value]) -> Incoming:
     """Check what was given against the schema.

@@ -85,7 +85,8 @@ def transitions(data: Experience, count: int) -> dict[str, Any]:
         "obs": data.obs[:count],
         "act": np.zeros(count, dtype=np.int64),
         "reward": np.ones(count, dtype=np.float32),
-        "next_obs": data.obs[1 : count + 1],
+        # in memory of their own, as they come from an environment: nothing is to be had for free
+        "next_obs": data.obs[1 : count + 1].copy(),
         "terminated": ends_of(count),
     }
 

@@ -56,9 +56,27 @@ class Drawing:
         Raises:
             NothingToSample: no row can be drawn as asked.
         """
-        if self.ring.live == self.ring.unusable:
+        return self.mended(*self.first(count), wish)
+
+    def first(self, count: int) -> tuple[Indices, np.ndarray | None]:
+        """The same, where some may be rows that cannot be drawn.
+
+        Raises:
+            NothingToSample: there is none that can.
+        """
+        ring = self.ring
+        if min(ring.total, ring.capacity) == ring.unusable:
             raise NothingToSample("the store holds no transition")
-        indices, weights = self.sampler.draw(self.rng, count)
+        return self.sampler.draw(self.rng, count)
+
+    def mended(
+        self, indices: Indices, weights: np.ndarray | None, wish: Wish
+    ) -> tuple[Indices, np.ndarray | None]:
+        """Draw again for what cannot be used.
+
+        Raises:
+            NothingToSample: no row can be drawn as asked.
+        """
         for _ in range(ROUNDS):
             usable = self.usable(self.slots_of(indices), wish)
             if usable.all():

@@ -79,7 +79,6 @@ class Ring:
         self.pieces = {
             field.name: piece_view(schema, self.records, field) for field in schema.fields
         }
-        self.scratch = np.zeros((0, schema.record_bytes), np.uint8)
         self.zero_slot = capacity
         self.rewards = self.rewards_in_memory()
         # of each environment: index of its newest row or -1, its episode, its next step
@@ -139,6 +138,12 @@ class Ring:
         """The index of the row that lies in a slot now."""
         newest = self.total - 1
         return newest - (newest - slots) % self.capacity
+
+    def places(self, slots: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """The record rows of slots, where all live rows are in memory."""
+        if self.resident == self.capacity:
+            return slots
+        return np.where(slots < self.capacity, slots, slots - self.capacity + self.resident)
 
     def evict(self, slots: Int64[np.ndarray, " n"]) -> None:
         """Count out the unusable rows that lie where new ones are about to."""

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
@@ -24,7 +23,8 @@ from aitrade_cli.replay.gathering import Block, Slots, Wish, follow, from_spans,
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
 from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.schema import Schema
-from aitrade_cli.replay.sequences import add_sequence
+from aitrade_cli.replay.sequences import Sequences
+from aitrade_cli.replay.single_steps import SingleSteps
 from aitrade_cli.replay.uniform import Uniform
 from aitrade_cli.replay.vectors import add_step
 from aitrade_cli.replay.windows import Pad
@@ -95,7 +95,9 @@ class ReplayStore:
         if self.disk is not None:
             self.disk.restore(self.sampler)
         self._adder = Adder(self.ring)
+        self._sequences = Sequences(self.ring)
         self._drawing = Drawing(self.ring, self.sampler, np.random.default_rng(seed))
+        self._single_steps = SingleSteps(self.ring, self._drawing)
         self._ahead = Ahead(self.ring, self.disk, self._drawing.draw, depth=prefetch)
         uniform = isinstance(self.sampler, Uniform)
         self._added: Callable[[int, int], None] | None = None if uniform else self.sampler.added
@@ -154,12 +156,13 @@ class ReplayStore:
         Raises:
             SchemaMismatch: a field does not fit; nothing was added.
         """
-        rows = incoming(self.schema, fields)
-        most = max(1, self.ring.resident // 4)
-        for start in range(0, len(rows), most):
-            piece = rows if len(rows) <= most else rows.piece(start, start + most)
-            with self._adding(2 * len(piece) + 1):
-                add_sequence(self.ring, piece, env)
+        rows = self._sequences.fit(fields)
+        count, most = len(rows[0]), max(1, self.ring.resident // 4)
+        for start in range(0, count, most):
+            piece = rows if count <= most else [array[start : start + most] for array in rows]
+            before = self._begin(2 * len(piece[0]) + 1)
+            self._sequences.add(piece, env)
+            self._end(before)
 
     def add_vector(self, *, final_obs: Value = None, **fields: Value) -> None:
         """Add one transition of each of n environments; row k belongs to environment k.
@@ -176,17 +179,20 @@ class ReplayStore:
         if 2 * len(rows) > self.ring.resident:
             raise Usage(f"{len(rows)} environments need a capacity of twice as many rows")
         last = None if final_obs is None else final_states(self.schema, final_obs, len(rows))
-        with self._adding(2 * len(rows)):
-            add_step(self.ring, rows, last)
+        before = self._begin(2 * len(rows))
+        add_step(self.ring, rows, last)
+        self._end(before)
 
-    @contextmanager
-    def _adding(self, most: int) -> Iterator[None]:
+    def _begin(self, most: int) -> int:
+        """Make room for so many rows; how many there were."""
         if self.mode == "r":
             raise OnlyReading
-        before = self.ring.total
         if self.disk is not None:
             self.disk.make_room(most)
-        yield
+        return self.ring.total
+
+    def _end(self, before: int) -> None:
+        """Pass on the news of what was added, to the disk first."""
         if self.disk is not None:
             self.disk.after_add()
         if self._added is not None:
@@ -217,8 +223,11 @@ class ReplayStore:
         Raises:
             NothingToSample: no row can be drawn.
         """
+        partly = self.disk is not None and self.disk.partly
+        if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and not partly:
+            return self._single_steps.draw(batch, discount, device)
         wish = wish_of(self.ring, n_step, discount, window, pad)
-        if self.disk is not None and self.disk.partly:
+        if partly:
             return self._ahead.take(batch, wish, device)
         indices, weights = self._drawing.draw(batch, wish)
         return self._build(indices, weights, wish, device)
@@ -316,4 +325,4 @@ class ReplayStore:
         if self.disk is not None and self.disk.partly:
             self.disk.fetch(slots, out)
         else:
-            self.ring.records.take(slots, axis=0, out=out, mode="clip")
+            self.ring.records.take(self.ring.places(slots), axis=0, out=out, mode="clip")

@@ -28,10 +28,13 @@ class Uniform:
         rows = self.rows
         if rows is None:
             raise RuntimeError("the sampler was never bound to a store")
-        first = rows.first
+        total, first = rows.total, rows.first
         # Twice as fast as integers; the bias is below a part in 2^53 / rows.
-        drawn = (rng.random(count) * (rows.total - first)).astype(np.int64)
-        return drawn + first, None
+        places = rng.random(count)
+        places *= total - first
+        drawn = places.astype(np.int64)
+        drawn += first
+        return drawn, None
 
     def update(self, indices: Indices, priorities: np.ndarray) -> None:
         """Uniform draws have no priorities."""

@@ -41,8 +41,9 @@ def add_step(ring: Ring, rows: Incoming, final_state: tuple[np.ndarray, ...] | N
     write(ring, rows.stored, index % ring.resident)
     keep_rewards(ring, rows, slots)
     ring.place(made, slots)
-    held = alive & (last >= ring.first)
-    ring.following[last[held] % ring.capacity] = slots[held]
+    if not ring.schema.stores_next:
+        held = alive & (last >= ring.first)
+        ring.following[last[held] % ring.capacity] = slots[held]
     ends = rows.terminated | rows.truncated
     ring.episode[:count], ring.step[:count] = episode.tolist(), (step + 1).tolist()
     ring.last[:count] = index.tolist()

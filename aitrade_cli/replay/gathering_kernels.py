@@ -1,0 +1,91 @@
+"""The loop that gathers a batch of single steps; `single_steps` checks what it is given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aitrade_cli.replay.by_address import CACHE_LINE, copy_bytes, will_read
+from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.replay.ring import TERMINATED, TRUNCATED
+
+FURTHER = 8  # rows between the one that is copied and the one that is asked for
+SMALL = 4096  # bytes of a record; larger ones are asked for by the copying itself
+FLAGS = 32  # where the flags begin in a link
+LOW = 0xFFFFFFFF  # its following row
+GONE = 0x80000000  # the sign of that: none follows
+
+
+@kernel
+def ask_for(record: int, length: int) -> None:
+    if length <= SMALL:
+        for line in range(0, length + CACHE_LINE, CACHE_LINE):
+            will_read(record + line)
+
+
+@kernel
+def look_up(
+    indices: np.ndarray,
+    words: np.ndarray,
+    total: int,
+    gamma: float,
+    marks: tuple[np.ndarray, np.ndarray],
+    discount: np.ndarray,
+    places: np.ndarray,
+) -> int:
+    """Slots of the rows and of those that follow them; how many are followed by none."""
+    count, capacity, wrong = len(indices), len(words), 0
+    turn = (total - 1) // capacity * capacity
+    base = words.ctypes.data
+    for q in range(count):
+        slot = indices[q] - turn
+        places[0, q] = slot if slot >= 0 else slot + capacity
+        will_read(base + places[0, q] * words.itemsize)
+    for q in range(count):
+        word = words[places[0, q]]
+        mark = word >> FLAGS
+        marks[0][q] = mark & TERMINATED != 0
+        marks[1][q] = mark & TRUNCATED != 0
+        discount[q] = 0.0 if mark & TERMINATED else gamma
+        places[1, q] = word & LOW
+        wrong += word & GONE != 0
+    return wrong
+
+
+@kernel
+def gather_steps(
+    indices: np.ndarray,
+    words: np.ndarray,
+    records: np.ndarray,
+    total: int,
+    resident: int,
+    gamma: float,
+    block: np.ndarray,
+    marks: tuple[np.ndarray, np.ndarray],
+    discount: np.ndarray,
+) -> int:
+    """Copy the records of live rows, and behind them those that begin with the next states.
+
+    ``block`` has room for both, or for the rows alone where those hold their next states.
+    All rows of the ring are in memory. Returns how many rows cannot be drawn: where there
+    are any, nothing was copied.
+    """
+    count, capacity, length = len(indices), len(words), records.shape[1]
+    places = np.empty((2, count), np.int64)
+    wrong = look_up(indices, words, total, gamma, marks, discount, places)
+    if wrong:
+        return wrong
+    source, into = records.ctypes.data, block.ctypes.data
+    for half in range(len(block) // count):
+        for q in range(count):
+            if places[half, q] >= capacity:  # a spare row, which lies behind the records
+                places[half, q] += resident - capacity
+    for q in range(count + FURTHER):
+        if q < count:
+            for half in range(len(block) // count):
+                ask_for(source + places[half, q] * length, length)
+        done = q - FURTHER
+        if done >= 0:
+            for half in range(len(block) // count):
+                to = into + (half * count + done) * length
+                copy_bytes(to, source + places[half, done] * length, length)
+    return 0
