@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,8 @@ def on_disk(data: Experience, against: tuple[str, ...]) -> Iterator[list[Contend
                 for count in data.parts():
                     store.add_batch(**transitions(data, count))
             kept.commit()
+            if hasattr(os, "sync"):
+                os.sync()  # or the disk is still busy with it while the draws are timed
             made = [
                 Contender("aitrade", {DISK: lambda: lambda: kept.sample(data.batch)}),
                 Contender(IN_MEMORY, {DISK: lambda: lambda: held.sample(data.batch)}),
