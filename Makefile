@@ -14,8 +14,9 @@ demo: $(STAMP)  ## Optimise a model trained on real bars and prove that it trade
 	  --data fixtures/bars/eurusd_1h.parquet -o build/demo/lstm.int8.onnx --force
 	$(BIN)/aitrade inspect build/demo/lstm.int8.onnx
 
+# Two files at a time, one thread each: spinning threads of two tests on two cores cost both.
 test: $(STAMP)  ## Pass the tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(STAMP)  ## Lint, types, generated files up to date
 	$(BIN)/ruff format --check .
