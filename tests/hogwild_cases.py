@@ -44,7 +44,7 @@ def value_of(words: Tensor) -> Tensor:
     return (words.float() + 1.0) / WORDS
 
 
-def embedding() -> nn.Module:
+def embedding() -> nn.Embedding:
     network = nn.Embedding(WORDS, 1, sparse=True)
     nn.init.zeros_(network.weight)
     return network

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from multiprocessing import active_children
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +38,10 @@ ENDLESS = 1_000_000  # passes; nobody waits for them
 
 
 def settings_for(workers: int, **details: int) -> HogwildSettings:
-    details = {"epochs": 3, "patience": ENDLESS, **details}
-    # A batch of 4 words moves each by a quarter of its slope; 0.25 is as far as it may.
-    return HogwildSettings(workers, batch=4, learning_rate=1.0, clip_norm=None, **details)
+    usual = HogwildSettings(
+        workers, 3, 4, learning_rate=1.0, clip_norm=None, patience=ENDLESS, alone_seconds=0.0
+    )
+    return replace(usual, **details)
 
 
 def test_one_process_does_what_plain_descent_does() -> None:
@@ -100,14 +103,14 @@ def test_an_optimizer_with_moments_is_refused() -> None:
 @pytest.mark.parametrize(
     "bad", [{"workers": 0}, {"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"patience": 0}]
 )
-def test_settings_that_cannot_be_are_refused(bad: dict[str, int]) -> None:
+def test_settings_that_cannot_be_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         HogwildSettings(**bad)
 
 
 def test_a_loss_that_is_no_number_ends_the_run() -> None:
     network = embedding()
-    network.weight.data.fill_(torch.nan)
+    nn.init.constant_(network.weight, torch.nan)
     with pytest.raises(BadInput, match="epoch 1 is not finite"):
         run_wild(network, Words(), settings_for(1))
 
@@ -163,14 +166,16 @@ def ticking() -> Iterator[float]:
 def test_pace_tells_alone_from_together_and_leaves_pauses_out() -> None:
     clock = ticking()
     pace, progress = Pace(lambda: next(clock)), Progress.start(2)
-    for updates in ((0, 0), (10, 0), (20, 0), (30, 0), (40, 5), (50, 15), (60, 25), (70, 35)):
+    alone = ((0, 0), (10, 0), (20, 0), (30, 0))
+    after = ((31, 0), (32, 0), (33, 5), (43, 15), (53, 25), (63, 35))
+    for updates in (*alone, *after):
         progress.by_worker.copy_(torch.tensor(updates))
-        pace.saw(progress)
+        pace.saw(progress, alone=updates in alone)
     pace.pause()
     progress.by_worker.copy_(torch.tensor((1000, 1000)))
-    pace.saw(progress)
-    assert pace.alone == pytest.approx(100.0)
-    assert pace.together == pytest.approx(200.0)
+    pace.saw(progress, alone=False)
+    assert pace.rate("alone") == pytest.approx(100.0)
+    assert pace.rate("together") == pytest.approx(200.0)
 
 
 def planted_examples() -> tuple[Examples, Examples]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -79,9 +80,9 @@ def run_wild(
 ) -> HogwildFit:
     """Train by plain gradient descent, each process updating the shared weights as it goes.
 
-    This process trains too: it is at work while the others start, and validates at the end of
-    each pass. Each process uses one thread. Updates may overwrite parts of each other; where
-    gradients are sparse that is rare, and where they are small it does little harm.
+    This process trains too: alone at first, then while the others start, and it validates at
+    the end of each pass. Each process uses one thread. Updates may overwrite parts of each
+    other; where gradients are sparse that is rare, and where they are small it harms little.
 
     Args:
         network: trained in place, on the CPU; left in evaluation mode with the best weights.
@@ -110,6 +111,8 @@ def run_wild(
         stack.enter_context(pool_of(1))
         crew = stack.enter_context(Crew(job))
         run = _Wild(job, crew, on_epoch, clock)
+        if not settings.alone_seconds:
+            run.start_others()
         train_share(job, 0, run.after_update)
         crew.wait()
         run.end_epochs()
@@ -162,6 +165,7 @@ class _Wild:
         self.job, self.crew, self.on_epoch, self.clock = job, crew, on_epoch, clock
         self.began = clock()
         self.looks = 0
+        self.alone = job.settings.workers > 1
         self.epochs: list[Epoch] = []
         self.counted = (0.0, 0)  # sum of losses and updates, as of the last epoch
         self.best: Mapping[str, Tensor] = copy_of(job.network)
@@ -172,11 +176,18 @@ class _Wild:
         self.looks += 1
         if self.looks % LOOK_EVERY == 0:
             self.crew.check()
-            self.pace.saw(self.job.progress)
+            self.pace.saw(self.job.progress, alone=not self.crew.processes)
+        if self.alone and self.clock() - self.began >= self.job.settings.alone_seconds:
+            self.start_others()
         while self.job.progress.done >= (len(self.epochs) + 1) * self.job.batches:
             self.end_epoch()
             if self.job.progress.stopped:
                 return
+
+    def start_others(self) -> None:
+        self.alone = False
+        self.crew.start()
+        self.pace.pause()
 
     def end_epoch(self) -> None:
         """Validate the weights as they are now; the others train on meanwhile."""
@@ -217,43 +228,39 @@ class _Wild:
             fit=Fit(tuple(self.epochs)),
             updates=self.job.progress.updates,
             wall_seconds=self.clock() - self.began,
-            alone_per_second=self.pace.alone,
-            together_per_second=self.pace.together if self.job.settings.workers > 1 else None,
+            alone_per_second=self.pace.rate("alone"),
+            together_per_second=self.pace.rate("together"),
         )
 
 
 class Pace:
-    """Updates a second before the others joined, and after. Stretches, pauses left out."""
+    """Updates a second while this process is alone, and once all are at work.
+
+    The time while the others start counts to neither: it takes a processor from this one.
+    """
 
     LEAST: Final = 0.2  # seconds; less says nothing
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.since: tuple[float, int, bool] | None = None
-        self.seconds = {False: 0.0, True: 0.0}
-        self.updates = {False: 0, True: 0}
+        self.since: tuple[float, int, str] | None = None
+        self.seconds: Counter[str] = Counter()
+        self.updates: Counter[str] = Counter()
 
-    def saw(self, progress: Progress) -> None:
-        now, done, all_there = self.clock(), progress.done, all(progress.updates)
-        if self.since is not None and self.since[2] == all_there:
-            self.seconds[all_there] += now - self.since[0]
-            self.updates[all_there] += done - self.since[1]
-        self.since = (now, done, all_there)
+    def saw(self, progress: Progress, *, alone: bool) -> None:
+        now, done = self.clock(), progress.done
+        moment = "alone" if alone else "together" if all(progress.updates) else "starting"
+        if self.since is not None and self.since[2] == moment:
+            self.seconds[moment] += now - self.since[0]
+            self.updates[moment] += done - self.since[1]
+        self.since = (now, done, moment)
 
     def pause(self) -> None:
         self.since = None
 
-    @property
-    def alone(self) -> float | None:
-        return self._rate(False)
-
-    @property
-    def together(self) -> float | None:
-        return self._rate(True)
-
-    def _rate(self, joined: bool) -> float | None:
-        enough = self.seconds[joined] >= self.LEAST
-        return self.updates[joined] / self.seconds[joined] if enough else None
+    def rate(self, moment: str) -> float | None:
+        seconds = self.seconds[moment]
+        return self.updates[moment] / seconds if seconds >= self.LEAST else None
 
 
 __all__ = [

@@ -46,6 +46,8 @@ class HogwildSettings:
         clip_norm: of each update's gradient; None leaves it, as sparse gradients need.
         patience: epochs without a better validation loss before stopping.
         seed: of the order of rows, and of dropout.
+        alone_seconds: that this process trains before it starts the others, so that the run
+            can tell what they add.
     """
 
     workers: int = 2
@@ -56,6 +58,7 @@ class HogwildSettings:
     clip_norm: float | None = 1.0
     patience: int = 5
     seed: int = 0
+    alone_seconds: float = 0.4
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
@@ -217,6 +220,10 @@ class Crew:
         self.hears: list[Connection] = []
 
     def __enter__(self) -> Crew:
+        return self
+
+    def start(self) -> None:
+        """Have the others begin; they are at work some seconds later."""
         spawn = mp.get_context("spawn")  # a fork of a process with threads may hang
         for worker in range(1, self.job.settings.workers):
             hears, says = spawn.Pipe(duplex=False)
@@ -227,7 +234,6 @@ class Crew:
             says.close()
             self.processes.append(process)
             self.hears.append(hears)
-        return self
 
     def wait(self) -> None:
         """Until all have made their last update.

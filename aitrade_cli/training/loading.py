@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -177,6 +177,7 @@ class Loader:
         self.settings = settings or LoaderSettings()
         self._order = _Order()
         self._workers: DataLoader[Batch] | None = None
+        self._iterator: Any = None  # of a private class of torch
 
     def batches(self, order: Int64[Tensor, " n"], size: int) -> Iterator[Batch]:
         """The rows of ``order``, ``size`` at a time; the last batch may be smaller.
@@ -199,13 +200,17 @@ class Loader:
                 pin_memory=self.settings.pinned,
                 persistent_workers=True,
             )
-        for batch in self._workers:
+        self._iterator = iter(self._workers)
+        for batch in self._iterator:
             yield tuple(batch)
 
     def close(self) -> None:
         """End the workers and wait for them."""
-        # Torch ends them where the last reference to its loader goes.
-        self._workers = None
+        # Torch ends them where the last reference to its iterator goes, which an exception on
+        # its way out may hold for long; this is what it calls then.
+        if self._iterator is not None:
+            self._iterator._shutdown_workers()
+        self._workers = self._iterator = None
 
     def _placed(self, batch: Batch) -> Batch:
         return tuple(part.pin_memory() for part in batch) if self.settings.pinned else batch
