@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 NO_LINKS_HERE: Final = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
@@ -50,19 +50,43 @@ def create(path: Path, data: bytes) -> None:
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """`replace` in pieces: what the block writes stands at ``path`` once it ends without error.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    with neighbour_of(path) as (neighbour, file):
+        yield file
+        settle(file)
+        os.replace(neighbour, path)
+    sync_folder(path.parent)
+
+
+@contextmanager
 def written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    with neighbour_of(path) as (neighbour, file):
+        file.write(data)
+        settle(file)
+        yield neighbour
+
+
+@contextmanager
+def neighbour_of(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     # A random name: containers give every process the same number, and a neighbour
     # left by a killed one must not stand in the way for ever.
     neighbour = path.with_name(f".aitrade-{secrets.token_hex(8)}.tmp")
     try:
         with open(neighbour, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield neighbour
+            yield neighbour, file
     finally:
         with suppress(OSError):  # the first failure is the one to tell
             neighbour.unlink(missing_ok=True)
+
+
+def settle(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
