@@ -1,0 +1,231 @@
+"""Kill a training at random moments: what goes on from its checkpoints ends the same, bit by bit.
+
+python -m tests.soak.train --kills 100 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random as python_random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aitrade_cli.training.callbacks import Callback
+from aitrade_cli.training.checkpoints.folder import CheckpointFolder
+from aitrade_cli.training.checkpoints.keeper import Keeper, Policy
+from aitrade_cli.training.checkpoints.layout import read
+from aitrade_cli.training.checkpoints.writer import Writer
+from aitrade_cli.training.recipe import Recipe
+from aitrade_cli.training.run import Hooks, Run, pursue
+from aitrade_cli.training.state import State
+
+ROWS, HELD_OUT, WIDTH = 250, 60, 8
+RECIPE: Final = Recipe(
+    epochs=12,
+    batch=16,
+    accumulate=2,
+    precision="bf16",
+    schedule="restarts",
+    average=0.9,
+    early_stop="loss:min:patience=4",
+    seed=3,
+)
+KEY: Final = {"recipe": "soak"}
+EVERY_STEPS: Final = 7
+Change = Callable[[State], State]
+
+
+class Noisy:
+    """Rows with noise from every generator that a run may draw from."""
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.helper = nn.Identity()
+        self.inputs = torch.randn(ROWS + HELD_OUT, WIDTH, generator=draw)
+        self.answers = self.inputs[:, :3].sum(dim=1, keepdim=True).sin()
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def loss(self, network: nn.Module, rows: np.ndarray) -> Tensor:
+        shift = python_random.gauss(0, 0.01)
+        shift += float(np.random.normal(0, 0.01))  # noqa: NPY002 -- the global one is kept too
+        picked = torch.from_numpy(rows)
+        return (network(self.inputs[picked] + shift) - self.answers[picked]).square().mean()
+
+    def validation_loss(self, network: nn.Module) -> float:
+        network.eval()
+        with torch.no_grad():
+            found = network(self.inputs[ROWS:])
+        network.train()
+        return (found - self.answers[ROWS:]).square().mean().item()
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return nn.Sequential(
+            nn.Linear(WIDTH, 24), nn.ReLU(), nn.Dropout(0.2), nn.LayerNorm(24), nn.Linear(24, 1)
+        )
+
+
+class Witness(Callback):
+    """Writes down everything that a run ended with."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_end(self, run: Run) -> None:
+        """Nothing where an exception ended it: then there is no end to compare."""
+        if run.over:
+            writer = Writer()
+            writer.save(self.path, run.state().as_dict(), {"step": run.step})
+            writer.wait()
+
+
+def train(folder: Path, result: Path, change: Change = lambda state: state) -> None:
+    """Train, or go on from what is in the folder; leave the end in ``result``."""
+    torch.set_num_threads(1)
+    checkpoints = CheckpointFolder(folder, keep=2)
+    found = checkpoints.newest_whole(KEY)
+    state = None if found is None else change(State.from_dict(found.state))
+    keeper = Keeper(
+        checkpoints,
+        KEY,
+        Policy(every_steps=EVERY_STEPS),
+        damaged=[path for path, _ in found.passed_over] if found else (),
+    )
+    hooks = Hooks(callbacks=(Witness(result), keeper))
+    pursue(network(), Noisy(), RECIPE, hooks=hooks, state=state)
+
+
+def in_a_child(work: Callable[[], None], seconds: float | None = None) -> bool:
+    """Run in a process that is killed after some time; whether it ended by itself, and well."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if seconds is None and status != 0:
+        raise RuntimeError(f"the training ended with status {status}")
+    return status == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training, killed some times, and its end.
+
+    Attributes:
+        steps: of the newest checkpoint after each kill; 0 before the first one.
+        differences: places where the end is not that of the undisturbed training.
+    """
+
+    steps: tuple[int, ...]
+    differences: tuple[str, ...]
+
+
+def trial(
+    folder: Path, reference: Any, moments: Sequence[float], change: Change = lambda state: state
+) -> Trial:
+    """Kill a training after each of some seconds, then let it end."""
+    result = folder / "end.ckpt"
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    steps: list[int] = []
+    for seconds in moments:
+        if in_a_child(lambda: train(checkpoints.path, result, change), seconds):
+            break
+        found = checkpoints.newest_whole(KEY)
+        steps.append(0 if found is None else found.step)
+    result.unlink(missing_ok=True)
+    in_a_child(lambda: train(checkpoints.path, result, change))
+    return Trial(tuple(steps), tuple(differences(reference, read(result).tree)))
+
+
+def differences(one: Any, other: Any, at: str = "") -> list[str]:
+    """Places at which two states are not the same, bit by bit."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        alike = one.dtype == other.dtype and torch.equal(bits(one), bits(other))
+        return [] if alike else [at]
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [said for key in one for said in differences(one[key], other[key], f"{at}.{key}")]
+    if isinstance(one, list | tuple) and type(one) is type(other) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [said for number, pair in pairs for said in differences(*pair, f"{at}[{number}]")]
+    nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one)
+    return [] if one == other or (nan and math.isnan(other)) else [at]
+
+
+def bits(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def forgetful(state: State) -> State:
+    """What a careless resume would do: it goes on, but with fresh noise."""
+    return replace(state, random={**state.random, "torch": torch.get_rng_state()})
+
+
+def undisturbed(folder: Path) -> tuple[Any, float]:
+    """The end of a training that nobody kills, and the seconds that one takes."""
+    # Once in this process: what is compiled and imported on first use, no child has to.
+    train(folder / "here", folder / "end.ckpt")
+    started = time.monotonic()
+    in_a_child(lambda: train(folder / "child", folder / "again.ckpt"))
+    seconds = time.monotonic() - started
+    one, other = read(folder / "end.ckpt").tree, read(folder / "again.ckpt").tree
+    if found := differences(one, other):
+        raise RuntimeError(f"two undisturbed trainings differ in {found[:3]}")
+    return one, seconds
+
+
+def soak(kills: int, seed: int, folder: Path, change: Change = lambda state: state) -> list[Trial]:
+    """Trials until so many trainings were killed, one to three times each."""
+    random = Random(seed)
+    reference, seconds = undisturbed(folder / "whole")
+    trials: list[Trial] = []
+    while (done := sum(len(one.steps) for one in trials)) < kills:
+        times = min(kills - done, random.choice((1, 1, 2, 3)))
+        moments = [random.uniform(0.0, seconds / times) for _ in range(times)]
+        trials.append(trial(folder / str(len(trials)), reference, moments, change))
+    return trials
+
+
+def main(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as place:
+        trials = soak(asked.kills, asked.seed, Path(place))
+    steps = [step for one in trials for step in one.steps]
+    different = [one for one in trials if one.differences]
+    sys.stdout.writelines(f"{one.steps}: {one.differences[:3]}\n" for one in different)
+    sys.stdout.write(
+        f"{len(steps)} kills in {len(trials)} trainings, checkpoints of {len(set(steps))} different"
+        f" steps up to {max(steps)}, {steps.count(0)} kills before the first:"
+        f" {len(different)} ended otherwise than the undisturbed one\n"
+    )
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
