@@ -95,6 +95,25 @@ TABLE: Final[tuple[Pair, ...]] = (
     Pair("hogwild", "fp16", "a loss scale cannot be shared without a lock", "`--amp fp32`"),
     Pair("hogwild", "ddp", "both spread the same batch over processes", "drop one of them"),
     Pair("hogwild", "shard", "weights have to lie whole in shared memory", "drop one of them"),
+    Pair(
+        "shard",
+        "average",
+        "the averaged weights would lie whole in every process",
+        "leave `--average` out",
+    ),
+    Pair(
+        "shard",
+        "fp16",
+        "each process would see overflow in its own part alone and scale differently",
+        "`--amp bf16`",
+    ),
+    Pair(
+        "shard",
+        "batch_norm",
+        "batch norm takes its mean over each process' part, so the step is not the whole one",
+        "use layer norm",
+        refused=False,
+    ),
     Pair("ddp", "shard", "sharding spreads the batch already", "leave `--shard` or DDP out"),
 )
 

@@ -51,7 +51,11 @@ class Placement(Protocol):
         ...
 
     def weights(self, network: nn.Module) -> dict[str, Tensor]:
-        """All weights, whole, in memory of their own."""
+        """All weights, whole, in memory of their own; with sharding in process 0 alone."""
+        ...
+
+    def live_weights(self, network: nn.Module) -> dict[str, Tensor]:
+        """The same, where they are used if they are whole there."""
         ...
 
     def load(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -98,6 +102,9 @@ class Alone:
 
     def weights(self, network: nn.Module) -> dict[str, Tensor]:
         return copy_of(network)
+
+    def live_weights(self, network: nn.Module) -> dict[str, Tensor]:
+        return dict(network.state_dict())
 
     def load(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         network.load_state_dict(dict(weights))

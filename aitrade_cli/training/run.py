@@ -250,14 +250,14 @@ class Run:
     def live_state(self) -> State:
         """The same, tensors of the run itself: copy them before the next step changes them."""
         at = self.stepper
-        at.gather()
+        total, seen = at.so_far()
         position = Position(
-            self.step, self.pass_step, self.rows, at.total, at.seen, self.skipped, self.stopped
+            self.step, self.pass_step, self.rows, total, seen, self.skipped, self.stopped
         )
         return State(
             epochs=tuple(self.epochs),
             position=position,
-            weights=dict(self.network.state_dict()),
+            weights=self.placement.live_weights(self.network),
             helper=dict(self.objective.helper.state_dict()),
             best=self.best,
             optimizer=self.placement.optimizer_state(self.network, self.optimizer),
@@ -282,7 +282,8 @@ class Run:
         self.epochs, self.best = list(state.epochs), dict(state.best)
         at = state.position
         self.step, self.pass_step, self.rows = at.step, at.pass_step, at.order
-        self.stepper.total, self.stepper.seen = at.total, at.seen
+        if self.placement.rank == 0:  # a sum over all processes, so one of them has it
+            self.stepper.total, self.stepper.seen = at.total, at.seen
         self.skipped, self.stopped = at.skipped, at.stopped
         for callback in self.hooks.callbacks:
             if callback.name in state.callbacks:

@@ -60,13 +60,13 @@ class Stepper:
         """Leave the gradient of the mean loss over the window."""
         mine = self.placement.rows(window)
         self.seen += len(mine)
-        if len(mine) == len(window) and self.recipe.accumulate == 1:
+        if self.placement.world == 1 and self.recipe.accumulate == 1:
             with self.casting():
                 loss = self.objective.loss(self.model, mine.numpy())
             self.backward(loss)
             self.note(loss, len(window))
             return
-        parts = mine.split(max(1, math.ceil(len(mine) / self.recipe.accumulate)))
+        parts = self.parts_of(mine, window)
         for number, part in enumerate(parts, start=1):
             with self.placement.sync(self.model, last=number == len(parts)):
                 with self.casting():
@@ -74,6 +74,16 @@ class Stepper:
                 # Gradients are averaged over the processes; the shares are to be added up.
                 self.backward(share * self.placement.world if self.placement.world > 1 else share)
             self.note(share, len(window))
+
+    def parts_of(
+        self, mine: Int64[Tensor, " k"], window: Int64[Tensor, " n"]
+    ) -> Sequence[Int64[Tensor, " _"]]:
+        """This process' rows in parts to be computed one after the other."""
+        if self.placement.world == 1:
+            return mine.split(math.ceil(len(mine) / self.recipe.accumulate))
+        # As many in every process, for each forward pass may gather weights from all of them.
+        most = math.ceil(len(window) / self.placement.world)
+        return mine.tensor_split(min(self.recipe.accumulate, most))
 
     def share(self, part: Int64[Tensor, " k"], window: Int64[Tensor, " n"]) -> Tensor:
         """What these rows contribute to the mean loss over the window."""
@@ -105,8 +115,12 @@ class Stepper:
         self._losses.clear()
         self.total, self.seen = 0.0, 0
 
+    def so_far(self) -> tuple[float, int]:
+        """`total` and `seen` over all processes."""
+        self.gather()
+        return self.placement.total(self.total), round(self.placement.total(float(self.seen)))
+
     def mean(self) -> float:
         """Mean loss since `forget`, over all processes; NaN where nothing was seen."""
-        self.gather()
-        total, seen = self.placement.total(self.total), self.placement.total(float(self.seen))
+        total, seen = self.so_far()
         return total / seen if seen else math.nan

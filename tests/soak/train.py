@@ -53,7 +53,7 @@ class Noisy:
 
     def __init__(self) -> None:
         draw = torch.Generator().manual_seed(0)
-        self.helper = nn.Identity()
+        self.helper: nn.Module = nn.Identity()
         self.inputs = torch.randn(ROWS + HELD_OUT, WIDTH, generator=draw)
         self.answers = self.inputs[:, :3].sum(dim=1, keepdim=True).sin()
 
@@ -62,7 +62,7 @@ class Noisy:
 
     def loss(self, network: nn.Module, rows: np.ndarray) -> Tensor:
         shift = python_random.gauss(0, 0.01)
-        shift += float(np.random.normal(0, 0.01))  # noqa: NPY002 -- the global one is kept too
+        shift += float(np.random.normal(0, 0.01))
         picked = torch.from_numpy(rows)
         return (network(self.inputs[picked] + shift) - self.answers[picked]).square().mean()
 
@@ -169,10 +169,9 @@ def differences(one: Any, other: Any, at: str = "") -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return [said for key in one for said in differences(one[key], other[key], f"{at}.{key}")]
     if isinstance(one, list | tuple) and type(one) is type(other) and len(one) == len(other):
-        pairs = enumerate(zip(one, other, strict=True))
-        return [said for number, pair in pairs for said in differences(*pair, f"{at}[{number}]")]
-    nan = isinstance(one, float) and isinstance(other, float) and math.isnan(one)
-    return [] if one == other or (nan and math.isnan(other)) else [at]
+        return differences(dict(enumerate(one)), dict(enumerate(other)), at)
+    nans = [isinstance(value, float) and math.isnan(value) for value in (one, other)]
+    return [] if all(nans) or one == other else [at]
 
 
 def bits(tensor: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Coder:
             yield Chunk(checksum, tuple(len(piece) for piece in pieces)), pieces
 
     def smaller(self, plane: np.ndarray) -> bytes | memoryview:
-        raw = memoryview(plane)
+        raw = memoryview(plane.data)
         # Mantissas are noise: a look at a piece from the middle saves the time of all of them.
         middle = max(0, len(raw) - PROBE_BYTES) // 2
         probe = raw[middle : middle + PROBE_BYTES]

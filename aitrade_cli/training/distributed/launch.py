@@ -7,20 +7,23 @@ import pickle
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from aitrade_cli.errors import AitradeError, Missing
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.distributed.worker import live
 
 Result = TypeVar("Result")
+Worker: TypeAlias = tuple[SpawnProcess, Connection]
 SECONDS_FOR_REASONS: Final = 2.0  # others notice a death too, and may be heard first
 SECONDS_TO_LEAVE: Final = 5.0
+# How an exchange ends when the other side has died.
+FOLLOWED: Final = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL")
 
 
 class WorkerKilled(Missing):
@@ -55,15 +58,6 @@ class Ending:
         return self.error is None and any(sign in self.told for sign in FOLLOWED)
 
 
-FOLLOWED: Final = (
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "NCCL",
-    "[gloo/",
-    "gloo",
-)
-
-
 def spread(
     work: Callable[..., Result],
     arguments: Sequence[Any],
@@ -92,7 +86,7 @@ def spread(
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="aitrade-group-") as folder:
         meeting = Path(folder) / "meeting"
-        workers: list[tuple[SpawnProcess, Connection]] = []
+        workers: list[Worker] = []
         try:
             for rank in range(world):
                 ours, theirs = context.Pipe()
@@ -108,19 +102,12 @@ def spread(
             dismiss(workers)
 
 
-def attend(workers: Sequence[tuple[SpawnProcess, Connection]], say: Callable[[str], None]) -> Any:  # noqa: ANN401 -- of the work
+def attend(workers: Sequence[Worker], say: Callable[[str], None]) -> Any:  # noqa: ANN401 -- of the work
     """Pass on what process 0 says until all are done, or raise the reason of the first death."""
     result: Any = None
     running = dict(enumerate(workers))
     while running:
-        ready = wait([pipe for _, pipe in running.values()], timeout=1.0)
-        for rank, (process, pipe) in list(running.items()):
-            if pipe not in ready:
-                continue
-            try:
-                kind, value = pipe.recv()
-            except (EOFError, OSError):
-                kind, value = "gone", None
+        for rank, (kind, value) in heard(running, seconds=1.0):
             match kind:
                 case "say":
                     say(value)
@@ -128,38 +115,43 @@ def attend(workers: Sequence[tuple[SpawnProcess, Connection]], say: Callable[[st
                     result = pickle.loads(value) if rank == 0 else result
                     del running[rank]
                 case _:
-                    raise reason_of(running, ending_of(rank, process, kind, value))
+                    first = ending_of(rank, running.pop(rank)[0], value)
+                    raise told(culprit_of(first, running), len(workers))
     return result
 
 
-def ending_of(rank: int, process: SpawnProcess, kind: str, value: Any) -> Ending:  # noqa: ANN401
-    if kind == "failed":
-        error, told = value
-        return Ending(rank, pickle.loads(error) if error else None, told)
+def heard(running: Mapping[int, Worker], seconds: float) -> list[tuple[int, tuple[str, Any]]]:
+    """One message of each worker that has one, by rank; ``gone`` is the last of a dead one."""
+    ready = wait([pipe for _, pipe in running.values()], timeout=seconds)
+    return [(rank, message_of(pipe)) for rank, (_, pipe) in running.items() if pipe in ready]
+
+
+def message_of(pipe: Connection) -> tuple[str, Any]:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        return "gone", None
+
+
+def ending_of(rank: int, process: SpawnProcess, value: tuple[bytes, str] | None) -> Ending:
+    if value is not None:
+        error, text = value
+        return Ending(rank, pickle.loads(error) if error else None, text)
     process.join(SECONDS_TO_LEAVE)
     return Ending(rank, code=process.exitcode)
 
 
-def reason_of(
-    running: dict[int, tuple[SpawnProcess, Connection]], first: Ending
-) -> AitradeError | WorkerFailed:
+def culprit_of(first: Ending, running: dict[int, Worker]) -> Ending:
     """The death that came first, which is not always the one heard of first."""
-    endings, until = [first], time.monotonic() + SECONDS_FOR_REASONS
-    others = {rank: pair for rank, pair in running.items() if rank != first.rank}
-    while first.only_followed and others and (left := until - time.monotonic()) > 0:
-        ready = wait([pipe for _, pipe in others.values()], timeout=left)
-        for rank, (process, pipe) in list(others.items()):
-            if pipe in ready:
-                try:
-                    kind, value = pipe.recv()
-                except (EOFError, OSError):
-                    kind, value = "gone", None
-                if kind in {"failed", "gone"}:
-                    endings.append(ending_of(rank, process, kind, value))
-                if kind != "say":
-                    del others[rank]
-    culprit = next((ending for ending in endings if not ending.only_followed), first)
-    return told(culprit, len(running))
+    until = time.monotonic() + SECONDS_FOR_REASONS
+    ending = first
+    while ending.only_followed and running and (left := until - time.monotonic()) > 0:
+        for rank, (kind, value) in heard(running, seconds=left):
+            if kind in {"failed", "gone"}:
+                ending = ending_of(rank, running[rank][0], value)
+            if kind != "say":
+                del running[rank]
+    return first if ending.only_followed else ending
 
 
 def told(ending: Ending, world: int) -> AitradeError | WorkerFailed:
@@ -177,7 +169,7 @@ def told(ending: Ending, world: int) -> AitradeError | WorkerFailed:
     return WorkerKilled(f"{which} ended without a word, with exit code {code}")
 
 
-def dismiss(workers: Sequence[tuple[SpawnProcess, Connection]]) -> None:
+def dismiss(workers: Sequence[Worker]) -> None:
     """End those that still run: they would wait for the dead one."""
     for process, _ in workers:
         if process.is_alive():

@@ -10,12 +10,12 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Int64
 from torch import Tensor, nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from aitrade_cli.training.distributed.compression import Compression, compress
 from aitrade_cli.training.distributed.group import Seat
+from aitrade_cli.training.distributed.zero import ZeroRedundancyOptimizer
 from aitrade_cli.training.placement import copy_of
 
 Shard = Literal["optimizer", "full"]
@@ -76,6 +76,10 @@ class DataParallel:
     def weights(self, network: nn.Module) -> dict[str, Tensor]:
         """The weights, which are whole in every process."""
         return copy_of(network)
+
+    def live_weights(self, network: nn.Module) -> dict[str, Tensor]:
+        """The weights in use, which are whole in every process."""
+        return dict(network.state_dict())
 
     def load(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Put weights back."""

@@ -30,7 +30,7 @@ class FullyShard(DataParallel):
 
     def __init__(self, seat: Seat, device: torch.device, *, offload: bool = False) -> None:
         super().__init__(seat, device)
-        self.features = ("shard", "offload") if offload else ("shard",)
+        self.features: tuple[str, ...] = ("shard", "offload") if offload else ("shard",)
         self.offload = offload
         self.name = f"{seat.world} processes, fully sharded{', offloaded' if offload else ''}"
 
@@ -43,7 +43,8 @@ class FullyShard(DataParallel):
         mesh = init_device_mesh(self.device.type, (self.world,))
         for layer in layers_of(network):
             fully_shard(layer, mesh=mesh, offload_policy=policy)
-        return fully_shard(network, mesh=mesh, offload_policy=policy)
+        fully_shard(network, mesh=mesh, offload_policy=policy)
+        return network
 
     def sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """Reduce gradients to shards after the last part only."""
@@ -54,6 +55,10 @@ class FullyShard(DataParallel):
     def weights(self, network: nn.Module) -> dict[str, Tensor]:
         """Whole weights in the main memory of process 0; none elsewhere."""
         return self.gathered(network.state_dict())
+
+    def live_weights(self, network: nn.Module) -> dict[str, Tensor]:
+        """The same: in use they are never whole."""
+        return self.weights(network)
 
     def load(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Give each process its part of what process 0 has."""

@@ -36,13 +36,21 @@ class Planted:
         rows: to learn from; a tenth as many decide which weights are kept.
         width: of a row.
         dtype: float64 shows whether two ways compute the same.
+        device: where the rows lie.
     """
 
-    def __init__(self, rows: int, width: int, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self,
+        rows: int,
+        width: int,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device = CPU,
+    ) -> None:
         draw = torch.Generator().manual_seed(0)
-        self.helper = nn.Identity()
+        self.helper: nn.Module = nn.Identity()
         self.rows = rows
-        self.inputs = torch.randn(rows + rows // 10 + 1, width, generator=draw, dtype=dtype)
+        drawn = torch.randn(rows + rows // 10 + 1, width, generator=draw, dtype=dtype)
+        self.inputs = drawn.to(device)
         self.answers = self.inputs[:, :2].sum(dim=1, keepdim=True).sin()
 
     def __len__(self) -> int:
@@ -68,8 +76,7 @@ class Layers(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.layers = nn.ModuleList(
-                nn.Sequential(nn.Linear(width, width, dtype=dtype), nn.Tanh())
-                for _ in range(depth)
+                nn.Sequential(nn.Linear(width, width, dtype=dtype), nn.Tanh()) for _ in range(depth)
             )
             self.head = nn.Linear(width, 1, dtype=dtype)
 
@@ -120,7 +127,7 @@ class End:
     moments: int
 
 
-def means_of(way: str, seat: Seat) -> tuple[Placement, Build]:
+def means_of(way: str, seat: Seat, device: torch.device = CPU) -> tuple[Placement, Build]:
     """Placement and stages of one of ``WAYS``."""
     compressions: Mapping[str, Compression] = {
         "bf16": "bf16", "fp16": "fp16", "powersgd": "powersgd",
@@ -129,19 +136,26 @@ def means_of(way: str, seat: Seat) -> tuple[Placement, Build]:
         case "alone":
             return Alone(), PLAIN
         case "shard" | "shard+offload":
-            return FullyShard(seat, CPU, offload="+" in way), PLAIN
+            return FullyShard(seat, device, offload="+" in way), PLAIN
         case "zero":
-            return DataParallel(seat, CPU), Build(optimizer=sharded_adamw)
-    return DataParallel(seat, CPU, compressions.get(way, "none")), PLAIN
+            return DataParallel(seat, device), Build(optimizer=sharded_adamw)
+    return DataParallel(seat, device, compressions.get(way, "none")), PLAIN
 
 
-def end_of(way: str, seat: Seat, recipe: Recipe, state: dict[str, Any] | None = None) -> End:
+def end_of(
+    way: str,
+    seat: Seat,
+    recipe: Recipe,
+    state: dict[str, Any] | None = None,
+    device: torch.device = CPU,
+    width: int = 6,
+) -> End:
     """Train in one way; ``state`` is of another's middle, to go on from."""
-    placement, build = means_of(way, seat)
-    network, halfway = Layers(width=6, depth=3), Halfway(step=5)
+    placement, build = means_of(way, seat, device)
+    network, halfway = Layers(width, depth=3).to(device), Halfway(step=5)
     fit = pursue(
         network,
-        Planted(rows=90, width=6),
+        Planted(rows=90, width=width, device=device),
         recipe,
         hooks=Hooks(callbacks=(halfway,)),
         state=State.from_dict(state) if state else None,
@@ -184,7 +198,9 @@ def pace(
 
 def apart(one: End, other: End) -> float:
     """The largest difference between two ends' weights and losses."""
-    weights = [(one.weights[name] - other.weights[name]).abs().max() for name in other.weights]
+    weights = [
+        (one.weights[name].cpu() - other.weights[name].cpu()).abs().max() for name in other.weights
+    ]
     losses = torch.tensor(one.losses, dtype=torch.float64) - torch.tensor(
         other.losses, dtype=torch.float64
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from aitrade_cli.training.recipe import Recipe
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # torch compiles others there, unasked
+    from torch.distributed.optim import ZeroRedundancyOptimizer
 
 
 def sharded_adamw(parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
