@@ -194,6 +194,34 @@ COMPILATION: Final = (
 
 SYSTEM: Final = (
     Row(
+        "S1",
+        "CPU profiling: cProfile, py-spy, scalene",
+        "profile",
+        "aitrade_cli.checks.profile:collectors_agree",
+        "aitrade profile fixtures/scripts/slow_features.py --collect cprofile -- --bars 1500",
+    ),
+    Row(
+        "S2",
+        "GPU profiling: torch.profiler, Nsight Systems where installed",
+        "profile",
+        "aitrade_cli.checks.profile:kernels_are_seen",
+        "aitrade profile fixtures/scripts/train_lstm.py --collect torch,nsys,nvml -- --steps 10",
+    ),
+    Row(
+        "S3",
+        "Memory profiling: CPU and GPU, peak and by line",
+        "profile",
+        "aitrade_cli.checks.profile:memory_is_found_by_line",
+        "aitrade profile fixtures/scripts/slow_csv.py --collect hooks,memray -- --copies 5",
+    ),
+    Row(
+        "S4",
+        "Bottlenecks found automatically, each with its remedy",
+        "profile",
+        "aitrade_cli.checks.profile:bottlenecks_are_named",
+        "aitrade profile --try-fixes --rounds 2 fixtures/scripts/slow_csv.py -- --copies 15",
+    ),
+    Row(
         "S6",
         "Fast logging: structured, asynchronous, off the hot path",
         "check-all",

@@ -44,6 +44,8 @@ class Evidence:
     faults: int = 0
     fault_seconds: float = 0.0  # what one costs here
     fault_lines: tuple[tuple[str, int, float], ...] = ()
+    # By line: samples, and those in which bytecode ran rather than a call into numpy or torch.
+    interpreted: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     samples: tuple[tuple[float, int], ...] = ()  # seconds, resident bytes
     grown: tuple[Mapping[str, Any], ...] = ()
     collections: float = 0.0
@@ -55,7 +57,8 @@ class Evidence:
 
     def seconds(self, *kinds: str) -> float:
         """Time in calls of these kinds, none inside another hooked call."""
-        return sum(one.seconds for one in self.sites if one.kind in kinds and not one.outer)
+        found = (one.seconds for one in self.sites if one.kind in kinds and not one.outer)
+        return sum(found, 0.0)
 
     def share(self, *kinds: str) -> float:
         """The same as a share of the wall time."""
@@ -101,6 +104,7 @@ def evidence_of(run: Run, environment: Mapping[str, str], free_bytes: int) -> Ev
         faults=int(told.get("minor_faults") or 0),
         fault_seconds=float(told.get("fault_seconds") or 0.0),
         fault_lines=fault_lines(told.get("lines", ())),
+        interpreted={(str(r[0]), int(r[1])): (int(r[2]), int(r[4])) for r in told.get("lines", ())},
         samples=tuple((float(row[0]), int(row[1])) for row in rows),
         grown=tuple(told.get("grown", ())),
         collections=float(told.get("collections", {}).get("seconds", 0.0)),

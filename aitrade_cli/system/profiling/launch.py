@@ -47,7 +47,7 @@ class Order:
     through: bool = False  # start it the same way as with other text, so that both compare
     environment: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)  # other text for some files
-    prefix: tuple[str, ...] = ()  # a profiler that takes the command line
+    torch_profile: bool = False  # torch's own profiler around a few steps
     limit_seconds: float | None = None
 
 
@@ -69,6 +69,8 @@ class Run:
     speedscope: bytes | None = None
     sampler_cpu_seconds: float = 0.0
     sampler_reason: str = ""  # why there are no samples
+    torch_operators: Sequence[Mapping[str, Any]] = ()
+    torch_trace: bytes | None = None
 
 
 def run(order: Order) -> Run:
@@ -143,7 +145,7 @@ class Running:
         """The command line, and the ends of the pipes: ready (write), go (read), and ours."""
         program = self.order.program
         if program.python is None:
-            return [*self.order.prefix, *program.words], ()
+            return list(program.words), ()
         pipes: tuple[int, ...] = ()
         words: dict[str, Any] = {"words": program.script, "texts": dict(self.order.texts)}
         if self.order.hooks:
@@ -155,11 +157,13 @@ class Running:
                 go, go_write = os.pipe()
                 pipes = (ready, go, ready_read, go_write)
                 words |= {"ready": ready, "go": go}
-        if not (self.order.hooks or self.order.texts or self.order.through):
-            return [*self.order.prefix, program.python, *program.script], ()
+        if self.order.torch_profile:
+            words["torch_profile"] = str(self.folder)
+        elif not (self.order.hooks or self.order.texts or self.order.through):
+            return [program.python, *program.script], ()
         path = self.folder / "order.json"
         path.write_text(json.dumps(words), encoding="utf-8")
-        return [*self.order.prefix, program.python, str(HOOKS), str(path)], pipes
+        return [program.python, str(HOOKS), str(path)], pipes
 
     def let_go(self, process: subprocess.Popen[bytes], pipes: Sequence[int]) -> None:
         """Attach the sampler once the interpreter is up, and only then let the script begin."""
@@ -200,21 +204,22 @@ class Running:
 
     def read(self, stream: IO[bytes] | None, number: int) -> None:
         """Pass on what the program prints: its words go to stderr, the report to stdout."""
-        while stream is not None and (line := stream.readline()):
-            if number == 1:
-                self.printed.update(line)
-            else:
-                self.last.append(line.decode("utf-8", "replace").rstrip())
-            if not self.order.quiet:
-                with suppress(OSError):
-                    os.write(2, line)
+        if stream is None:
+            return
+        with stream:
+            while line := stream.readline():
+                if number == 1:
+                    self.printed.update(line)
+                else:
+                    self.last.append(line.decode("utf-8", "replace").rstrip())
+                if not self.order.quiet:
+                    with suppress(OSError):
+                        os.write(2, line)
 
     def gathered(
         self, process: subprocess.Popen[bytes], wall: float, cpu: float, sampler_cpu: float
     ) -> Run:
-        evidence = None
-        with suppress(OSError, ValueError):
-            evidence = json.loads(self.evidence.read_text(encoding="utf-8"))
+        evidence = read_json(self.evidence)
         code = process.returncode
         if evidence is not None:
             code = evidence["exit_code"]
@@ -233,7 +238,20 @@ class Running:
             speedscope=self.sampler.file() if self.sampler else None,
             sampler_cpu_seconds=sampler_cpu,
             sampler_reason=self.sampler.reason if self.sampler else "",
+            torch_operators=read_json(self.folder / "torch.operators.json") or (),
+            torch_trace=read_bytes(self.folder / "torch.trace.json"),
         )
+
+
+def read_bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 -- what the hooks left
+    """What a file holds; None where it is not there or was cut off."""
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -100,7 +99,7 @@ def watch(process: psutil.Process, seconds: float) -> tuple[list[list[float]], b
         while (at := time.perf_counter() - begun) < seconds:
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 held = process.memory_info().rss
-                rows.append([at, held, 0, 0, cpu_seconds(process)])
+                rows.append([at, float(held), 0.0, 0.0, cpu_seconds(process)])
             if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                 break
             time.sleep(LOOK_SECONDS)
@@ -121,8 +120,3 @@ def collectors(seen: Run) -> list[CollectorLine]:
     if seen.stacks is None:
         return [*found, CollectorLine("py-spy", "skipped", seen.sampler_reason)]
     return [*found, CollectorLine("py-spy", "ran", "", round(seen.wall_seconds, 3))]
-
-
-def is_ours(pid: int) -> bool:
-    """Whether a process is this one."""
-    return pid == os.getpid()

@@ -17,7 +17,6 @@ from aitrade_cli.system.profiling.health import debug_switches, health_between, 
 from aitrade_cli.system.profiling.launch import Order, Run, run
 from aitrade_cli.system.profiling.report import (
     CollectorLine,
-    Finding,
     HostHealth,
     HotLine,
     MemoryUse,
@@ -56,6 +55,9 @@ class Wanted:
     events: bool = False
 
 
+WATCHED: Final = Wanted()
+
+
 @dataclass(frozen=True, slots=True)
 class Profiled:
     """A report, and what the pictures and traces are made of."""
@@ -67,7 +69,9 @@ class Profiled:
     torch_trace: bytes | None = None
 
 
-def profile_program(program: Program, wanted: Wanted, say: Say = lambda _: None) -> Profiled:
+def profile_program(
+    program: Program, wanted: Wanted = WATCHED, say: Say = lambda _: None
+) -> Profiled:
     """Run a program under the watchers and say what its time goes to.
 
     Args:
@@ -96,7 +100,8 @@ def profile_program(program: Program, wanted: Wanted, say: Say = lambda _: None)
     if wanted.fixes and not seen.interrupted:
         tried = try_fixes(program, findings, rounds=wanted.rounds, say=say)
     lines = (*own_collectors(seen, evidence, plan.skipped), *extra.lines)
-    report = report_of(program, seen, evidence, tried, health, lines)
+    first = findings[0].kind if findings else None
+    report = report_of(program, seen, evidence, tried, health, lines, first)
     return Profiled(
         with_memory(report, extra.memory),
         seen.stacks,
@@ -122,6 +127,7 @@ def report_of(
     tried: Tried,
     health: HostHealth,
     collectors: Sequence[CollectorLine],
+    first: str | None = None,
 ) -> ProfileReport:
     """Put it all into one report."""
     told = seen.evidence or {}
@@ -146,6 +152,7 @@ def report_of(
         collectors=tuple(collectors),
         interrupted=seen.interrupted or tried.interrupted,
         notes=notes_of(program, evidence),
+        first_predicted=first,
     )
 
 
@@ -188,7 +195,9 @@ def memory_of(evidence: Evidence, seen: Run) -> MemoryUse | None:
         peak = seen.peak_bytes
         return MemoryUse(peak, peak, peak, None, (), 0) if peak else None
     working = [row for row in rows if row[0] >= evidence.imports] or list(rows)
-    half = working[len(working) // 2 :]
+    peak = max(row[1] for row in working)
+    top = max(number for number, row in enumerate(working) if row[1] >= 0.98 * peak)
+    half = working[(top + 1) // 2 : top + 1]
     passed = half[-1][0] - half[0][0]
     # A shorter look sees the first step's buffers, not a growth.
     growth = (half[-1][1] - half[0][1]) / passed if passed > 1.0 else None
@@ -241,8 +250,3 @@ def notes_of(program: Program, evidence: Evidence) -> tuple[str, ...]:
             " a narrower network comes from `aitrade prune` or `distill`"
         )
     return tuple(notes)
-
-
-def names_of(findings: Sequence[Finding]) -> list[str]:
-    """Their stable words, in order."""
-    return [one.kind for one in findings]

@@ -173,6 +173,7 @@ class ProfileReport:
     interrupted: bool = False
     notes: tuple[str, ...] = ()
     against: Against | None = None
+    first_predicted: str | None = None  # the finding that came first before any fix was tried
 
     JSON_PROPERTIES = ("verdict",)
 

@@ -19,6 +19,7 @@ class Edit(NamedTuple):
     start: int
     end: int
     text: str
+    top: bool = False  # before whatever else goes in at the same place
 
 
 class Source:
@@ -118,7 +119,8 @@ class Source:
             SyntaxError: they do not leave Python.
         """
         data = self.data
-        for edit in sorted(edits, reverse=True):
+        # Of two at one place, the one that is made last comes first: imports above decorators.
+        for edit in sorted(edits, key=lambda one: (one.start, one.end, not one.top), reverse=True):
             data = data[: edit.start] + edit.text.encode() + data[edit.end :]
         text = data.decode()
         ast.parse(text)
@@ -159,7 +161,7 @@ class Source:
             if not (text or isinstance(node, ast.Import | ast.ImportFrom)):
                 break
             at = self.starts[node.end_lineno or node.lineno]
-        return Edit(at, at, "".join(f"{line}\n" for line in missing))
+        return Edit(at, at, "".join(f"{line}\n" for line in missing), top=True)
 
 
 def dotted(node: ast.AST) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Stacks:
     @property
     def seconds(self) -> float:
         """What the main thread was watched for."""
-        return sum(self.main.values())
+        return sum(self.main.values(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,14 @@ def read_speedscope(path: Path, pid: int) -> Stacks:
 
 
 def of_program(name: str, pid: int) -> bool:
-    return MAIN in name and (f"Process {pid} " in name or "Process" not in name)
+    # A program that never imported `threading` has no thread names, only numbers.
+    told = re.match(r"(?:Process (\d+) )?Thread (\w+)", name)
+    if told is None:
+        return MAIN in name
+    process, thread = told.groups()
+    if process is not None and int(process) != pid:
+        return False
+    return MAIN in name or int(thread, 0) == pid
 
 
 def add_profile(

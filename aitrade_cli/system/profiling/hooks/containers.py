@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,12 +23,11 @@ class Containers:
 
     def look(self, frame: FrameType) -> None:
         """Count now. From the second time on, name what grew and is in reach of the stack."""
-        lengths = {id(one): len(one) for one in gc.get_objects() if type(one) in (list, deque)}
-        # Dicts and sets of the interpreter itself are many; those of the user are in reach.
+        # Only by their names: `gc.get_objects` would also hold tuples that another thread is
+        # about to resize, and Python refuses to resize a tuple that two hold.
         found = list(named(frame))
-        lengths.update({id(one): len(one) for _, _, _, one in found})
         if not self.first:
-            self.first = lengths
+            self.first = {id(one): len(one) for _, _, _, one in found}
             return
         rows = []
         for file, function, name, one in found:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 Totals = dict[str, Any]
 EVENTS_KEPT: Final = 20_000
+MOST_CALLS: Final = 30_000  # of small operations; then the samples alone tell the time
 HERE: Final = str(Path(__file__).resolve().parents[1])
 LIBRARIES: Final = tuple(
     {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -33,6 +34,7 @@ class Recorder:
         self.thread = threading.main_thread().ident
         self.started = time.perf_counter()
         self.calls = 0
+        self.left: dict[str, int] = {}
 
     def add(
         self, kind: str, frame: FrameType, begun: float, ended: float, cpu: float, size: float
@@ -58,8 +60,13 @@ class Recorder:
         size: Callable[[Any, tuple[Any, ...]], float] | None = None,
         *,
         cpu: bool = False,
+        enough: Callable[[], None] | None = None,
     ) -> Callable[..., Any]:
-        """The function, with each outermost call of its kind added up."""
+        """The function, with each outermost call of its kind added up.
+
+        ``enough`` is called once after ``MOST_CALLS``: it takes the hook out, as by then it
+        costs more than it tells.
+        """
         outer, ident = self.outer, threading.get_ident
 
         @functools.wraps(function)
@@ -80,6 +87,10 @@ class Recorder:
                 outer.pop()
                 spent = time.thread_time() - spent if cpu else 0.0
                 self.add(kind, sys._getframe(1), begun, ended, spent, moved)
+                if enough is not None:
+                    self.left[kind] = self.left.get(kind, MOST_CALLS) - 1
+                    if self.left[kind] == 0:
+                        enough()
 
         return wrapper
 

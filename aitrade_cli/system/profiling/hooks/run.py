@@ -23,6 +23,7 @@ from aitrade_cli.system.profiling.hooks.importing import Replaced, watch
 from aitrade_cli.system.profiling.hooks.recorder import HERE, Recorder
 from aitrade_cli.system.profiling.hooks.sampler import Sampler, imports
 from aitrade_cli.system.profiling.hooks.torch_calls import TorchCalls
+from aitrade_cli.system.profiling.hooks.torch_profile import TorchProfile
 
 INTERRUPTED: Final = 130
 PR_SET_PTRACER: Final = 0x59616D61
@@ -40,9 +41,20 @@ def main(order_file: str) -> int:
     order = json.loads(Path(order_file).read_text(encoding="utf-8"))
     if order.get("texts"):
         sys.meta_path.insert(0, Replaced(order["texts"]))
+    if order.get("torch_profile"):
+        return under_torch_profiler(order)
     if not order.get("evidence"):
         return execute(order["words"], order.get("texts") or {})
     return watched(order)
+
+
+def under_torch_profiler(order: dict[str, Any]) -> int:
+    """A plain run, but for torch's own profiler around a few steps."""
+    profile = TorchProfile(Path(order["torch_profile"]))
+    watch({"torch": profile.install}, {})
+    code = execute(order["words"], order.get("texts") or {})
+    profile.stop()
+    return code
 
 
 def watched(order: dict[str, Any]) -> int:
@@ -65,6 +77,7 @@ def watched(order: dict[str, Any]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was seen must reach the disk
     sampler.stop()
     torch_calls.last_look()
+    gc.callbacks.clear()
     leave(
         Path(order["evidence"]),
         {
@@ -205,7 +218,7 @@ def time_collections() -> dict[str, float]:
     def note(phase: str, _: dict[str, int]) -> None:
         if phase == "start":
             begun[0] = time.perf_counter()
-        elif not imports(sys._getframe(1)):
+        elif not imports(sys._getframe()):
             told["count"] += 1
             told["seconds"] += time.perf_counter() - begun[0]
 

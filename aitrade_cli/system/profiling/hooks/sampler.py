@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from aitrade_cli.system.profiling.hooks.recorder import is_user_file, user_frame
 
 EVERY_SECONDS: Final = 0.05
 # Without an outside sampler, the lines come from here: more of them are needed.
 EVERY_SECONDS_ALONE: Final = 0.01
-SEEN: Final = 1.0  # after so many seconds the containers are counted first, then at each doubling
+FIRST_LOOK: Final = 0.3  # seconds after the imports; containers are counted then, and ever rarer
+LATER: Final = 1.6  # times as late, the next look
+# A thread that wants to run while another works through bytecode waits for the interpreter's
+# switch interval; while that one is inside a numpy or torch call, it need not wait.
+WAITED_SECONDS: Final = 0.6 * sys.getswitchinterval()
 IMPORTING: Final = "<frozen importlib._bootstrap>"
 
 
@@ -30,28 +34,41 @@ class Sampler(threading.Thread):
         self.main = threading.main_thread().ident
         self.over = threading.Event()
         self.rows: list[list[float]] = []
-        self.lines: dict[tuple[str, int], list[float]] = {}
+        self.lines: dict[tuple[str, int], list[int]] = {}
         self.importing = 0
         self.began = time.perf_counter()
         self.cpu_seconds = 0.0
         self.resident = Resident()
+        self.ready = 0.0  # when the first line of the user's own ran
+        self.due: float | None = None
 
     def run(self) -> None:
         """Sample until the end."""
-        due, faults = SEEN, resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        slept = time.perf_counter()
         while not self.over.wait(self.every):
+            waited = time.perf_counter() - slept - self.every
             frame = sys._current_frames().get(self.main or 0)
             used = resource.getrusage(resource.RUSAGE_SELF)
             at = time.perf_counter() - self.began
-            self.note(at, frame, used, used.ru_minflt - faults)
+            self.note(at, frame, used, used.ru_minflt - faults, waited > WAITED_SECONDS)
             faults = used.ru_minflt
-            if at >= due and frame is not None:
-                due *= 2.0
+            if frame is not None and self.due is not None and at >= self.due:
+                self.due = self.ready + LATER * (at - self.ready)
                 self.look(frame)
             del frame
+            slept = time.perf_counter()
             self.cpu_seconds = time.thread_time()
 
-    def note(self, at: float, frame: FrameType | None, used: Any, faults: int) -> None:  # noqa: ANN401
+    def note(
+        self,
+        at: float,
+        frame: FrameType | None,
+        used: resource.struct_rusage,
+        faults: int,
+        interpreting: bool,
+    ) -> None:
+        """One row of the timeline, and one sample of the line that runs."""
         self.rows.append(
             [
                 at,
@@ -66,11 +83,14 @@ class Sampler(threading.Thread):
         if imports(frame):
             self.importing += 1
             return
+        if self.due is None:
+            self.ready, self.due = at, at + FIRST_LOOK
         near = user_frame(frame)
         if is_user_file(near.f_code.co_filename):
-            row = self.lines.setdefault((near.f_code.co_filename, near.f_lineno), [0.0, 0.0])
+            row = self.lines.setdefault((near.f_code.co_filename, near.f_lineno), [0, 0, 0])
             row[0] += 1
             row[1] += faults
+            row[2] += interpreting
 
     def stop(self) -> None:
         """End the thread; what it noted stays."""

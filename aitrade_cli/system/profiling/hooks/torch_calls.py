@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from aitrade_cli.system.profiling.hooks.recorder import Recorder, user_frame
+from aitrade_cli.system.profiling.hooks.recorder import Recorder, is_user_file, user_frame
 
 SYNCING: Final = ("item", "tolist", "cpu", "numpy", "__float__", "__int__", "__bool__")
 COPYING: Final = ("to", "float", "double", "half", "bfloat16", "cuda", "clone", "contiguous")
@@ -42,7 +42,8 @@ class TorchCalls:
         """Hooks on what compiled code calls too: `torch.compile` would follow them."""
         tensor, timed = self.torch.Tensor, self.recorder.timed
         for name in SYNCING:
-            self.swap(tensor, name, timed("sync", getattr(tensor, name)), traced=True)
+            call = timed("sync", getattr(tensor, name), enough=self.remove_traced)
+            self.swap(tensor, name, call, traced=True)
         for name in COPYING:
             self.swap(tensor, name, timed("copy", getattr(tensor, name), moved), traced=True)
         for name in MAKING:
@@ -141,7 +142,9 @@ class TorchCalls:
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             if key == "compiled":
                 self.remove_traced()
-            at = user_frame(sys._getframe(1))
+            at = sys._getframe(1)
+            if not is_user_file(at.f_code.co_filename):  # torch sets and resets its own switches
+                return function(*args, **kwargs)
             values = [one for one in args if isinstance(one, bool | int | str)]
             rows.append({"file": at.f_code.co_filename, "line": at.f_lineno, "values": values})
             return function(*args, **kwargs)

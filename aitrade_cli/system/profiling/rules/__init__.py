@@ -8,7 +8,7 @@ from typing import Final
 from aitrade_cli.system.profiling.evidence import Evidence
 from aitrade_cli.system.profiling.report import Finding
 from aitrade_cli.system.profiling.rules.feeding import slow_loader, slow_parsing, start_up
-from aitrade_cli.system.profiling.rules.prediction import Sources
+from aitrade_cli.system.profiling.rules.prediction import NoSources, Sources
 from aitrade_cli.system.profiling.rules.processor import (
     collecting,
     python_loop,
@@ -43,8 +43,16 @@ def findings_of(evidence: Evidence) -> list[Finding]:
     sources = Sources()
     found: list[Finding] = []
     for rule in RULES:
-        found += [one for one in rule(evidence, sources) if not explained(one, found)]
+        found += [one for one in applied(rule, evidence, sources) if not explained(one, found)]
     return sorted(found, key=lambda one: (one.resource != "memory", -one.worth))
+
+
+def applied(rule: Rule, evidence: Evidence, sources: Sources) -> list[Finding]:
+    """What one rule finds; where its edit would leave no Python, the same with advice only."""
+    try:
+        return list(rule(evidence, sources))
+    except SyntaxError:
+        return list(rule(evidence, NoSources()))
 
 
 def explained(later: Finding, found: list[Finding]) -> bool:

@@ -26,6 +26,15 @@ class Sources:
         return self.known[path]
 
 
+class NoSources(Sources):
+    """As if no file could be read: rules then give advice."""
+
+    def get(self, path: str) -> Source | None:
+        """Nothing."""
+        del path
+        return None
+
+
 def amdahl(share: float, recoverable: float) -> float:
     """How many times as fast the whole is without a part of one share.
 

@@ -22,6 +22,8 @@ from aitrade_cli.system.profiling.rules.prediction import (
 from aitrade_cli.system.profiling.source import Function, Source, dotted
 
 LOOPING: Final = 0.15
+BYTECODE: Final = 0.5  # of the samples in a loop; below, numpy or torch does the work
+FEW: Final = 5
 COMPILE_SECONDS: Final = (0.4, 2.5)  # numba: import and the first call
 ALLOCATING: Final = 0.06
 FAULTS: Final = 20_000  # a second; fewer are ordinary growth
@@ -35,7 +37,7 @@ NUMERIC: Final = frozenset((
 
 def python_loop(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
     """Numbers are worked through one by one in Python."""
-    groups: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    groups: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0] * 5)
     for one in evidence.lines:
         source = sources.get(one.file)
         loops = source.loops_at(one.line) if source else []
@@ -44,9 +46,14 @@ def python_loop(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
         # The outermost loop of a function that is called from a loop counts for itself.
         row = groups[one.file, loops[0].lineno]
         row[0] += one.own_seconds
+        samples, interpreted = evidence.interpreted.get((one.file, one.line), (0, 0))
+        row[3] += samples
+        row[4] += interpreted
         if one.own_seconds > row[1]:
-            row[1:] = one.own_seconds, one.line
-    for (file, loop), (seconds, _, hottest) in groups.items():
+            row[1:3] = one.own_seconds, one.line
+    for (file, loop), (seconds, _, hottest, samples, interpreted) in groups.items():
+        if samples >= FEW and interpreted < BYTECODE * samples:
+            continue
         share = seconds / evidence.wall
         source = sources.get(file)
         if share < LOOPING or source is None:

@@ -29,20 +29,36 @@ SOON_SECONDS: Final = 3600.0
 
 def single_elements(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
     """`.item()` in a loop: numbers leave their tensor one by one."""
-    for site in evidence.of("sync"):
-        line = evidence.at(site.file, site.line)
-        # Taking the element out of the tensor belongs to it; the hook sees the call alone.
-        seconds = max(site.seconds, line.seconds if line and site.calls >= READS else 0.0)
+    for group in by_loop(evidence.of("sync"), sources):
+        calls = sum(one.calls for one in group)
+        seconds = sum(reading_seconds(evidence, one) for one in group)
         share = seconds / evidence.wall
-        if share < READING or (site.calls < READS and not evidence.facts.get("cuda")):
+        if share < READING or (calls < READS and not evidence.facts.get("cuda")):
             continue
-        what = f"{site.calls:,} numbers are taken out of tensors one by one"
+        site = max(group, key=lambda one: reading_seconds(evidence, one))
+        what = f"numbers are taken out of tensors one by one, {calls:,} and more"
         if evidence.facts.get("cuda"):
             what += "; on a GPU each waits for all work before it"
         yield finding(
             "single_elements", place_of(site.file, site.line), share, what, (0.5, 0.99),
             reading_fix(sources.get(site.file), site), sure(evidence, seconds),
         )  # fmt: skip
+
+
+def by_loop(sites: list[Site], sources: Sources) -> list[list[Site]]:
+    """Call sites of one innermost loop together: they have one fix."""
+    groups: dict[tuple[str, int], list[Site]] = {}
+    for site in sites:
+        source = sources.get(site.file)
+        loops = source.loops_at(site.line) if source else []
+        groups.setdefault((site.file, loops[-1].lineno if loops else site.line), []).append(site)
+    return list(groups.values())
+
+
+def reading_seconds(evidence: Evidence, site: Site) -> float:
+    """Taking the element out of the tensor belongs to it; the hook sees the call alone."""
+    line = evidence.at(site.file, site.line)
+    return max(site.seconds, line.seconds if line and site.calls >= READS else 0.0)
 
 
 def reading_fix(source: Source | None, site: Site) -> Fix:
@@ -158,12 +174,17 @@ def fresh_name(source: Source) -> str:
 
 def growing_memory(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
     """Memory grows as long as the program runs."""
-    seen = [row for row in evidence.samples if row[0] >= evidence.imports]
+    working = [row for row in evidence.samples if row[0] >= evidence.imports]
+    if not working:
+        return
+    start, peak = working[0][1], max(row[1] for row in working)
+    # What is freed when the program ends says nothing of the time before.
+    top = max(number for number, row in enumerate(working) if row[1] >= 0.98 * peak)
+    seen = working[: top + 1]
     if len(seen) < 8:
         return
-    start, peak = seen[0][1], max(row[1] for row in seen)
     half = seen[len(seen) // 2 :]
-    growth, late = seen[-1][1] - start, half[-1][1] - half[0][1]
+    growth, late = peak - start, half[-1][1] - half[0][1]
     if growth < max(GROWTH_BYTES, GROWTH * start) or late < STEADY * growth:
         return
     named = [row for row in evidence.grown if row["keeps_graph"] or row["held_bytes"] > 2**20]

@@ -1,0 +1,128 @@
+"""A fix is reported only where the reruns confirm it, and what was measured replaces the guess."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aitrade_cli.system.profiling.launch import Order, Run
+from aitrade_cli.system.profiling.report import Finding, Fix
+from aitrade_cli.system.profiling.target import Program
+from aitrade_cli.system.profiling.trials import Tried, try_fixes
+from tests.profiling_cases import ended
+
+PROGRAM = Program(("python", "job.py"), "python", ("job.py",))
+QUICKER = Finding(
+    "slow_loader", "job.py:1", 0.5, "it waits", "time", 1.3, 2.5, "high",
+    Fix("environment", "export A=1", environment={"A": "1"}),
+)  # fmt: skip
+OTHER = replace(QUICKER, kind="other", fix=Fix("environment", "x", environment={"B": "1"}))
+ADVICE = replace(QUICKER, kind="advice", fix=Fix("advice", "think"))
+
+
+def tried(answer: Callable[[Order], Run], *findings: Finding, rounds: int = 3) -> Tried:
+    return try_fixes(PROGRAM, findings, rounds=rounds, say=lambda _: None, runner=answer)
+
+
+def test_a_fix_that_helps_in_every_round_is_reported_as_measured() -> None:
+    done = tried(lambda order: ended(1.0 if order.environment else 2.0), QUICKER)
+    trial = done.findings[0].trial
+    assert trial is not None
+    assert (trial.gain, trial.confirmed, trial.inside) == (2.0, True, True)
+    assert done.plain_seconds == 2.0
+
+
+def test_a_fix_that_does_nothing_is_not_reported() -> None:
+    done = tried(lambda _: ended(2.0), QUICKER)
+    assert done.findings == ()
+    assert [one.kind for one in done.unconfirmed] == ["slow_loader"]
+
+
+def test_a_gain_within_the_noise_is_not_reported() -> None:
+    walls = iter([2.0, 1.7, 1.8, 1.7, 1.8, 2.3, 1.8, 2.2, 1.7])
+    done = tried(lambda _: ended(next(walls)), QUICKER)
+    assert done.findings == ()
+
+
+def test_a_fixed_program_that_breaks_is_not_reported() -> None:
+    done = tried(lambda order: ended(1.0, code=1) if order.environment else ended(2.0), QUICKER)
+    trial = done.unconfirmed[0].trial
+    assert trial is not None
+    assert trial.failed == "exit code 1: it broke"
+
+
+def test_a_gain_outside_the_prediction_says_so() -> None:
+    done = tried(lambda order: ended(0.5 if order.environment else 2.0), QUICKER)
+    trial = done.findings[0].trial
+    assert trial is not None
+    assert (trial.gain, trial.confirmed, trial.inside) == (4.0, True, False)
+
+
+def test_memory_is_judged_by_the_peak() -> None:
+    leak = replace(QUICKER, resource="memory")
+    done = tried(lambda order: ended(2.0, peak=500 if order.environment else 1000), leak)
+    trial = done.findings[0].trial
+    assert trial is not None
+    assert trial.gain == 2.0
+
+
+def test_what_gained_most_comes_first_and_advice_comes_last() -> None:
+    def answer(order: Order) -> Run:
+        return ended(1.0 if "B" in order.environment else 1.5 if order.environment else 2.0)
+
+    done = tried(answer, ADVICE, QUICKER, OTHER)
+    assert [one.kind for one in done.findings] == ["other", "slow_loader", "advice"]
+
+
+def test_a_program_that_prints_something_else_is_noticed() -> None:
+    done = tried(lambda order: ended(1.0, output="b") if order.environment else ended(2.0), QUICKER)
+    trial = done.findings[0].trial
+    assert trial is not None
+    assert trial.output == "differs"
+
+
+def test_the_order_turns_so_that_no_arm_is_always_first() -> None:
+    seen: list[str] = []
+
+    def answer(order: Order) -> Run:
+        seen.append("fixed" if order.environment else "plain")
+        return ended(1.0)
+
+    tried(answer, QUICKER)
+    assert [seen[at : at + 3].index("fixed") for at in (0, 3, 6)] == [1, 0, 2]
+
+
+def test_a_source_fix_hands_over_the_text_and_touches_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "job.py"
+    path.write_text("a = 1\n")
+    fix = Fix("source", "", file=str(path), patched="a = 2\n")
+    texts: list[object] = []
+
+    def answer(order: Order) -> Run:
+        texts.append(dict(order.texts))
+        return ended(1.0)
+
+    tried(answer, replace(QUICKER, fix=fix))
+    assert {str(path): "a = 2\n"} in texts
+    assert path.read_text() == "a = 1\n"
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.3])
+def test_identical_arms_are_seldom_told_apart(spread: float) -> None:
+    draw = random.Random(7)
+    found = sum(
+        len(tried(lambda _: ended(draw.lognormvariate(0.0, spread)), QUICKER).findings)
+        for _ in range(200)
+    )
+    assert found <= 10  # five in a hundred
+
+
+def test_nothing_to_try_runs_nothing() -> None:
+    def answer(_: Order) -> Run:
+        raise AssertionError
+
+    assert tried(answer, ADVICE).findings == (ADVICE,)
