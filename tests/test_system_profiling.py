@@ -9,21 +9,14 @@ import sys
 import threading
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aitrade_cli.system.profiling.baseline import NotAProfile, against, read_baseline
-from aitrade_cli.system.profiling.flamegraph import flamegraph_page, flamegraph_svg
-from aitrade_cli.system.profiling.health import debug_switches, throttling
+from aitrade_cli.system.profiling.baseline import against, read_baseline
 from aitrade_cli.system.profiling.launch import Order, run
 from aitrade_cli.system.profiling.process import NoSuchProcess, profile_process
 from aitrade_cli.system.profiling.profiler import ProgramFailed, Wanted, profile_program
-from aitrade_cli.system.profiling.sampling import py_spy, why_not
-from aitrade_cli.system.profiling.source import Source
-from aitrade_cli.system.profiling.stacks import Frame, lines_of, read_speedscope
+from aitrade_cli.system.profiling.sampling import py_spy
 from aitrade_cli.system.profiling.target import (
     ModelFile,
     NoSuchTarget,
@@ -34,7 +27,6 @@ from aitrade_cli.system.profiling.target import (
 )
 from aitrade_cli.system.profiling.trace import chrome_trace
 from tests.profiling_cases import program, script
-from tests.shell import ROOT
 
 HOOKS_ONLY = Wanted(("hooks",))
 SPIN = """
@@ -215,69 +207,6 @@ def test_a_process_that_is_not_there_is_said_so() -> None:
         profile_process(2**22 + 5, 0.1)
 
 
-SPEEDSCOPE = {
-    "shared": {
-        "frames": [
-            {"name": "process 7", "file": "", "line": 0},
-            {"name": "main", "file": "/x/job.py", "line": 3},
-            {"name": "sum", "file": "/x/job.py", "line": 9},
-            {"name": "_find", "file": "<frozen importlib._bootstrap>", "line": 1},
-        ]
-    },
-    "profiles": [
-        {"name": 'Process 7 Thread 7 "MainThread"', "samples": [[0, 1, 2], [0, 1], [0, 1, 3]],
-         "weights": [0.5, 0.25, 4.0]},
-        {"name": 'Process 8 Thread 8 "MainThread"', "samples": [[0, 1]], "weights": [1.0]},
-    ],
-}  # fmt: skip
-
-
-def test_samples_are_added_up_by_line(tmp_path: Path) -> None:
-    path = tmp_path / "s.json"
-    path.write_text(json.dumps(SPEEDSCOPE))
-    found = read_speedscope(path, 7)
-    assert found.seconds == pytest.approx(4.75)
-    assert sum(found.others.values()) == 1.0
-    lines = [(one.line, one.seconds, one.own_seconds) for one in lines_of(found.main)]
-    assert lines == [(9, 0.5, 0.5), (3, 0.25, 0.25)]  # what imports is no line of its own
-
-
-def test_a_file_that_is_no_speedscope_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "s.json"
-    path.write_text('{"shared": {}}')
-    with pytest.raises(ValueError, match="no speedscope"):
-        read_speedscope(path, 7)
-
-
-names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
-
-
-@given(st.dictionaries(st.tuples(names, names), st.floats(0.01, 10.0), min_size=1, max_size=6))
-def test_a_flamegraph_is_well_formed_and_as_wide_as_its_time(
-    stacks: dict[tuple[str, ...], float],
-) -> None:
-    svg = ElementTree.fromstring(flamegraph_svg(stacks, "a <b> & c"))
-    boxes = [float(one.get("width", "0")) for one in svg.iter("{http://www.w3.org/2000/svg}rect")
-             if one.get("width") != "100%"]  # fmt: skip
-    assert max(boxes) == pytest.approx(1200, abs=0.2)
-    assert flamegraph_page(stacks, "t").count("<svg") == 1
-
-
-def test_an_edit_leaves_the_rest_as_it_is() -> None:
-    source = Source("a.py", "é = f(1,  # why\n      a=2)\n")
-    call = source.calls("f")[0]
-    assert source.edited([source.keyword(call, "b", "3")]) == "é = f(1,  # why\n      a=2, b=3)\n"
-    assert source.edited([source.keyword(call, "a", "3")]) == "é = f(1,  # why\n      a=3)\n"
-
-
-def test_imports_go_above_a_decorator_at_the_top_of_a_file() -> None:
-    source = Source("a.py", "def f():\n    pass\n")
-    function = source.function_at(1)
-    assert function is not None
-    edits = [source.before(function, "@numba.njit"), source.importing("import numba")]
-    assert source.edited(edits).startswith("import numba\n@numba.njit\ndef f")
-
-
 def test_a_baseline_is_held_against(tmp_path: Path, watched) -> None:  # noqa: ANN001
     report = watched[1].report
     earlier = {"wall_seconds": report.wall_seconds / 2, "findings": [], "memory": None}
@@ -296,44 +225,3 @@ def test_a_baseline_is_held_against(tmp_path: Path, watched) -> None:  # noqa: A
     assert equal is not None
     assert not equal.worse
     assert equal.new_findings == ()
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"command": "profile", "kind": "report"}', "[1]"])
-def test_a_file_without_a_profile_is_no_baseline(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "b.ndjson"
-    path.write_text(text)
-    with pytest.raises(NotAProfile):
-        read_baseline(str(path))
-
-
-def test_switches_that_are_off_or_harmless_are_not_told() -> None:
-    assert debug_switches({"CUDA_LAUNCH_BLOCKING": "0", "NCCL_DEBUG": "WARN"}) == {}
-    assert list(debug_switches({"CUDA_LAUNCH_BLOCKING": "1"})) == ["CUDA_LAUNCH_BLOCKING"]
-
-
-def test_throttling_is_read_from_either_kind_of_group(tmp_path: Path) -> None:
-    (tmp_path / "cpu.stat").write_text("usage_usec 5\nnr_periods 100\nnr_throttled 7\n")
-    assert throttling(tmp_path) == (100, 7)
-    assert throttling(tmp_path / "nothing") is None
-
-
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        ("Error: Permission Denied: Try running again", "not permitted"),
-        ("Error: Failed to find python version from target process", "no Python"),
-        ("Error: No such process (os error 3)", "has ended"),
-        ("", "no samples"),
-    ],
-)
-def test_the_samplers_complaints_are_put_into_words(said: str, why: str) -> None:
-    assert why in why_not(said)
-
-
-def test_frames_of_the_watcher_are_not_shown() -> None:
-    hooks = str(ROOT / "aitrade_cli/system/profiling/hooks/run.py")
-    from aitrade_cli.system.profiling.stacks import cleaned
-
-    assert cleaned([Frame(hooks, 1, "main"), Frame("/x/a.py", 2, "f")]) == (
-        Frame("/x/a.py", 2, "f"),
-    )

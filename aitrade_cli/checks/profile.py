@@ -82,7 +82,7 @@ PLANTED: Final = (
 )
 
 
-class Unavailable(Missing):
+class NotMeasurable(Missing):
     """What the row measures is not on this machine."""
 
 
@@ -98,7 +98,7 @@ def collectors_agree(quick: bool) -> CheckResult:
     ran = [one for one in report.collectors if one.status == "ran" and one.name != "hooks"]
     if len(ran) < 2:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in report.collectors if one.reason)
-        raise Unavailable(f"fewer than two profilers ran: {reasons}")
+        raise NotMeasurable(f"fewer than two profilers ran: {reasons}")
     right = sum(named.get(one.name) == "expected" for one in ran)
     return CheckResult(
         Measured(),
@@ -113,7 +113,7 @@ def kernels_are_seen(quick: bool) -> CheckResult:
     del quick
     reason = why_no_cuda()
     if reason is not None:
-        raise Unavailable(reason)
+        raise NotMeasurable(reason)
     with tempfile.TemporaryDirectory() as folder:
         wanted = Wanted(("hooks", "torch", "nsys", "nvml"))
         report = profile_program(program(planted_in(folder, ON_GPU)), wanted).report
@@ -134,7 +134,7 @@ def memory_is_found_by_line(quick: bool) -> CheckResult:
         report = profile_program(program(path), Wanted(("hooks", "memray"))).report
     memray = next(one for one in report.collectors if one.name == "memray")
     if memray.status != "ran" or report.memory is None:
-        raise Unavailable(f"memray: {memray.reason}")
+        raise NotMeasurable(f"memray: {memray.reason}")
     place, held = report.memory.by_line[0]
     risen = report.memory.peak_bytes - report.memory.start_bytes
     return CheckResult(
@@ -174,7 +174,7 @@ def bottlenecks_are_named(quick: bool) -> CheckResult:
 def profiled(one: Planted, wanted: Wanted, *, quick: bool) -> Profiled:
     path = fixtures_folder() / "scripts" / one.script
     if not path.is_file():
-        raise Unavailable(f"`{one.script}` is missing from the fixtures")
+        raise NotMeasurable(f"`{one.script}` is missing from the fixtures")
     return profile_program(program(path, *(one.short if quick else ())), wanted)
 
 
