@@ -28,7 +28,8 @@ def look_up(
     words: np.ndarray,
     total: int,
     gamma: float,
-    marks: tuple[np.ndarray, np.ndarray],
+    terminated: np.ndarray,
+    truncated: np.ndarray,
     discount: np.ndarray,
     places: np.ndarray,
 ) -> int:
@@ -43,8 +44,8 @@ def look_up(
     for q in range(count):
         word = words[places[0, q]]
         mark = word >> FLAGS
-        marks[0][q] = mark & TERMINATED != 0
-        marks[1][q] = mark & TRUNCATED != 0
+        terminated[q] = mark & TERMINATED != 0
+        truncated[q] = mark & TRUNCATED != 0
         discount[q] = 0.0 if mark & TERMINATED else gamma
         places[1, q] = word & LOW
         wrong += word & GONE != 0
@@ -60,7 +61,8 @@ def gather_steps(
     resident: int,
     gamma: float,
     block: np.ndarray,
-    marks: tuple[np.ndarray, np.ndarray],
+    terminated: np.ndarray,
+    truncated: np.ndarray,
     discount: np.ndarray,
 ) -> int:
     """Copy the records of live rows, and behind them those that begin with the next states.
@@ -71,7 +73,7 @@ def gather_steps(
     """
     count, capacity, length = len(indices), len(words), records.shape[1]
     places = np.empty((2, count), np.int64)
-    wrong = look_up(indices, words, total, gamma, marks, discount, places)
+    wrong = look_up(indices, words, total, gamma, terminated, truncated, discount, places)
     if wrong:
         return wrong
     source, into = records.ctypes.data, block.ctypes.data

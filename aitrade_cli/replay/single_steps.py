@@ -67,7 +67,8 @@ class SingleSteps:
             ring.resident,
             gamma,
             block,
-            (terminated, truncated),
+            terminated,
+            truncated,
             discount,
         )
         if wrong:

@@ -223,10 +223,11 @@ class ReplayStore:
         Raises:
             NothingToSample: no row can be drawn.
         """
-        partly = self.disk is not None and self.disk.partly
+        ring = self.ring
+        partly = ring.total > ring.resident < ring.capacity  # some rows are on disk only
         if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and not partly:
             return self._single_steps.draw(batch, discount, device)
-        wish = wish_of(self.ring, n_step, discount, window, pad)
+        wish = wish_of(ring, n_step, discount, window, pad)
         if partly:
             return self._ahead.take(batch, wish, device)
         indices, weights = self._drawing.draw(batch, wish)
