@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from aitrade_cli.replay.batch import Batch
+from aitrade_cli.replay.sampling.windows import Pad
 from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import ReplayStore
-from aitrade_cli.replay.windows import Pad
 
 SCHEMA = Schema(
     (Field("obs", "float32", (3,)), Field("act", "int64", (1,)), Field("reward", "float32"))

@@ -11,10 +11,10 @@ import pytest
 
 from aitrade_cli.checks import replay_sampling as checks
 from aitrade_cli.checks.result import CheckResult
-from aitrade_cli.replay.batch_trial import BatchRun, BatchTrial
-from aitrade_cli.replay.bench_frames_report import FramesLine
-from aitrade_cli.replay.bench_report import BenchReport
-from aitrade_cli.replay.bench_rounds import Spread
+from aitrade_cli.replay.bench.frames_report import FramesLine
+from aitrade_cli.replay.bench.report import BenchReport
+from aitrade_cli.replay.bench.rounds import Spread
+from aitrade_cli.replay.learning.batch_trial import BatchRun, BatchTrial
 
 
 def broken(result: CheckResult) -> set[str]:
@@ -104,11 +104,11 @@ def test_a_batch_that_gains_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_cache_that_mixes_up_outcomes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     # every key the same, and nothing is ever checked
-    monkeypatch.setattr("aitrade_cli.replay.state_cache.key_of", lambda *_: b"one")
-    monkeypatch.setattr("aitrade_cli.replay.state_cache.alike", lambda *_: True)
+    monkeypatch.setattr("aitrade_cli.replay.learning.state_cache.key_of", lambda *_: b"one")
+    monkeypatch.setattr("aitrade_cli.replay.learning.state_cache.alike", lambda *_: True)
     assert "outcomes as without the cache" in broken(checks.steps_are_remembered(True))
 
 
 def test_a_cache_that_does_not_find_chance_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aitrade_cli.replay.state_cache.alike", lambda *_: True)
+    monkeypatch.setattr("aitrade_cli.replay.learning.state_cache.alike", lambda *_: True)
     assert broken(checks.steps_are_remembered(True)) == {"chance is found out"}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aitrade_cli.replay.adding import Adder
+from aitrade_cli.replay.adding.sequences import Sequences
+from aitrade_cli.replay.adding.singly import Adder
 from aitrade_cli.replay.ring import Ring, put_last_states
 from aitrade_cli.replay.schema import Field, Schema, SchemaMismatch
-from aitrade_cli.replay.sequences import Sequences
 from aitrade_cli.replay.store import ReplayStore
 
 PLAIN = Schema((Field("obs", "float32", (3,)), Field("act", "int64"), Field("reward", "float32")))

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from aitrade_cli.errors import Usage
-from aitrade_cli.replay import bench as bench_module
-from aitrade_cli.replay import bench_frames
-from aitrade_cli.replay.bench import bench, peers_named, time_operation
-from aitrade_cli.replay.bench_data import (
+from aitrade_cli.replay.bench import compare as bench_module
+from aitrade_cli.replay.bench import frames as bench_frames
+from aitrade_cli.replay.bench.compare import bench, peers_named, time_operation
+from aitrade_cli.replay.bench.data import (
     ADD_MANY,
     ADD_ONE,
     OPERATIONS,
@@ -24,11 +24,11 @@ from aitrade_cli.replay.bench_data import (
     Contender,
     experience,
 )
-from aitrade_cli.replay.bench_disk import DISK, IN_MEMORY
-from aitrade_cli.replay.bench_frames import NoEmulator, check_game, pack_game, synthetic
-from aitrade_cli.replay.bench_peers import CONTENDERS, bare_take, ours, version_of
-from aitrade_cli.replay.bench_report import AGAIN, OURS, figure_of, summary
-from aitrade_cli.replay.bench_rounds import orders_of, ratio_of, spread, time_in_turn
+from aitrade_cli.replay.bench.disk import DISK, IN_MEMORY
+from aitrade_cli.replay.bench.frames import NoEmulator, check_game, pack_game, synthetic
+from aitrade_cli.replay.bench.peers import CONTENDERS, bare_take, ours, version_of
+from aitrade_cli.replay.bench.report import AGAIN, OURS, figure_of, summary
+from aitrade_cli.replay.bench.rounds import orders_of, ratio_of, spread, time_in_turn
 from aitrade_cli.report.blocks import view
 from aitrade_cli.report.plot import picture
 from tests.shell import aitrade

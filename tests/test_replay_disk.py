@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aitrade_cli.replay import head, manifest
-from aitrade_cli.replay.compacting import NeedsRepair, compact, compact_as
-from aitrade_cli.replay.format import VERSION, NewerStore, read_mark
-from aitrade_cli.replay.layout import Placed
+from aitrade_cli.replay.disk import head, manifest
+from aitrade_cli.replay.disk.compacting import NeedsRepair, compact, compact_as
+from aitrade_cli.replay.disk.format import VERSION, NewerStore, read_mark
+from aitrade_cli.replay.disk.layout import Placed
+from aitrade_cli.replay.disk.opening import ForeignFolder, NoStore, manifest_in
+from aitrade_cli.replay.disk.repairing import repair
+from aitrade_cli.replay.disk.verifying import verify
 from aitrade_cli.replay.lock import StoreInUse
-from aitrade_cli.replay.opening import ForeignFolder, NoStore, manifest_in
-from aitrade_cli.replay.repairing import repair
 from aitrade_cli.replay.ring import LAST_STATE
 from aitrade_cli.replay.schema import Field, Schema, SchemaMismatch
 from aitrade_cli.replay.store import ReplayStore
-from aitrade_cli.replay.verifying import verify
 from tests.replay_cases import SCHEMA, add_singly, check_batch, episodes, numbers, small_store
 from tests.shell import ROOT, surroundings
 from tests.test_disaster_full_disk import UNSHARE, small_disks_are_allowed
@@ -126,8 +126,8 @@ FILL = """
 import sys
 import numpy as np
 from aitrade_cli.replay.schema import Field, Schema
-from aitrade_cli.replay.disk import Disk
-from aitrade_cli.replay.appending import StoreFull
+from aitrade_cli.replay.disk.folder import Disk
+from aitrade_cli.replay.disk.appending import StoreFull
 from aitrade_cli.replay.store import ReplayStore
 schema = Schema((Field("obs", "float32", (64,)), Field("act", "int64"), Field("reward", "float32")))
 store = ReplayStore(sys.argv[1], 10_000, schema=schema)
@@ -245,7 +245,7 @@ def test_a_damaged_store_is_not_compacted(tmp_path: Path) -> None:
 
 
 def test_priorities_are_kept_with_the_store(tmp_path: Path) -> None:
-    from aitrade_cli.replay.priorities import Proportional
+    from aitrade_cli.replay.sampling.priorities import Proportional
 
     with ReplayStore(tmp_path / "s", 300, schema=SCHEMA, sampler=Proportional()) as store:
         add_singly(store, episodes(20, seed=1))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitrade_cli.errors import Usage
-from aitrade_cli.replay.drawing import NothingToSample
 from aitrade_cli.replay.ring import TooManyEnvironments
+from aitrade_cli.replay.sampling.drawing import NothingToSample
 from aitrade_cli.replay.schema import BadSchema, Field, Schema, SchemaMismatch
 from aitrade_cli.replay.store import OnlyReading, ReplayStore
 from tests.replay_cases import SCHEMA, add_singly, episodes

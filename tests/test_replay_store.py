@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitrade_cli.errors import Usage
+from aitrade_cli.replay.sampling.windows import Pad
 from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import NothingToSample, ReplayStore
-from aitrade_cli.replay.windows import Pad
 from tests.replay_cases import (
     ADDERS,
     GAMMA,

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.model.card import Arch
-from aitrade_cli.replay.batch_size import gradient_sample
+from aitrade_cli.replay.learning.batch_size import gradient_sample
 from aitrade_cli.training.loop import fresh
 from aitrade_cli.training.vectorized import Ensemble, NotVectorized, noise_of, row_gradients
 

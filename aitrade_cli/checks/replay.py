@@ -12,9 +12,9 @@ import numpy as np
 
 from aitrade_cli.checks.result import Bound, CheckResult, Measured
 from aitrade_cli.replay.batch import Batch
+from aitrade_cli.replay.disk.verifying import verify
 from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import ReplayStore
-from aitrade_cli.replay.verifying import verify
 
 WIDTH = 64
 BATCH = 256

@@ -42,8 +42,8 @@ def replay_bench(
     and draws stacks of them. A million rows take three gigabytes and two minutes,
     `--rows 50k` a few seconds.
     """
-    from aitrade_cli.replay.bench import bench, peers_named
-    from aitrade_cli.replay.bench_report import figure_of
+    from aitrade_cli.replay.bench.compare import bench, peers_named
+    from aitrade_cli.replay.bench.report import figure_of
     from aitrade_cli.replay.sizes import parse_count
     from aitrade_cli.report.plot import check_plot, save_plot
 

@@ -14,6 +14,6 @@ def replay_compact(store: Store, codec: CodecName = None, as_json: Json = False)
     """
     from pathlib import Path
 
-    from aitrade_cli.replay.compacting import compact_as
+    from aitrade_cli.replay.disk.compacting import compact_as
 
     emit(compact_as(Path(store), codec), command="replay compact", as_json=as_json)

@@ -30,7 +30,7 @@ def replay_create(
     """
     from pathlib import Path
 
-    from aitrade_cli.replay.creating import codec_for, create, fields_of
+    from aitrade_cli.replay.disk.creating import codec_for, create, fields_of
     from aitrade_cli.replay.sizes import parse_count
 
     rows = parse_count(capacity, "--capacity")

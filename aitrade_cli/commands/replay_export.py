@@ -28,7 +28,7 @@ def replay_export(
 
     from aitrade_cli.errors import Usage
     from aitrade_cli.pipeline.streams import naming
-    from aitrade_cli.replay.exporting import check_ending, export
+    from aitrade_cli.replay.interchange.exporting import check_ending, export
     from aitrade_cli.replay.sizes import parse_bytes
     from aitrade_cli.replay.store import ReplayStore
 

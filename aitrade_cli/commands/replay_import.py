@@ -31,8 +31,8 @@ def replay_import(
     from pathlib import Path
 
     from aitrade_cli.pipeline.streams import StdinIsTerminal
-    from aitrade_cli.replay.creating import codec_for
-    from aitrade_cli.replay.importing import import_into
+    from aitrade_cli.replay.disk.creating import codec_for
+    from aitrade_cli.replay.interchange.importing import import_into
     from aitrade_cli.replay.sizes import parse_count
 
     rows = parse_count(capacity, "--capacity")

@@ -14,6 +14,6 @@ def replay_repair(store: Store, as_json: Json = False) -> None:
     """
     from pathlib import Path
 
-    from aitrade_cli.replay.repairing import repair
+    from aitrade_cli.replay.disk.repairing import repair
 
     emit(repair(Path(store)), command="replay repair", as_json=as_json)

@@ -36,7 +36,7 @@ def replay_sample(
     """
     from pathlib import Path
 
-    from aitrade_cli.replay.exporting import packed, report_of
+    from aitrade_cli.replay.interchange.exporting import packed, report_of
     from aitrade_cli.replay.sizes import parse_bytes, parse_count
     from aitrade_cli.replay.store import ReplayStore
 
@@ -45,7 +45,7 @@ def replay_sample(
     target = None if output is None else output_name(store, output, ".npz", force=force)
     sampler = None
     if prioritized:
-        from aitrade_cli.replay.priorities import Proportional
+        from aitrade_cli.replay.sampling.priorities import Proportional
 
         sampler = Proportional()
     with ReplayStore(

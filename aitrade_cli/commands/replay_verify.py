@@ -16,7 +16,7 @@ def replay_verify(store: Store, as_json: Json = False) -> None:
     """
     from pathlib import Path
 
-    from aitrade_cli.replay.verifying import verify
+    from aitrade_cli.replay.disk.verifying import verify
 
     report = verify(Path(store))
     emit(report, command="replay verify", as_json=as_json)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from aitrade_cli.replay import keeping, lock
-from aitrade_cli.replay.creating import FieldFacts, facts_of, shape_text
-from aitrade_cli.replay.disk import FEWEST_RESIDENT
-from aitrade_cli.replay.opening import manifest_in
+from aitrade_cli.replay import lock
+from aitrade_cli.replay.disk import keeping
+from aitrade_cli.replay.disk.creating import FieldFacts, facts_of, shape_text
+from aitrade_cli.replay.disk.folder import FEWEST_RESIDENT
+from aitrade_cli.replay.disk.opening import manifest_in
 from aitrade_cli.replay.ring import DAMAGED
 from aitrade_cli.replay.store import ReplayStore
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view

@@ -13,21 +13,21 @@ import numpy as np
 from jaxtyping import Bool
 
 from aitrade_cli.errors import Refused, Usage
-from aitrade_cli.replay.adding import Adder
-from aitrade_cli.replay.ahead import Ahead, Drawn, made_of
+from aitrade_cli.replay.adding.batching import final_states, incoming
+from aitrade_cli.replay.adding.sequences import Sequences
+from aitrade_cli.replay.adding.singly import Adder
+from aitrade_cli.replay.adding.vectors import add_step
 from aitrade_cli.replay.batch import Batch, new_block
-from aitrade_cli.replay.batching import final_states, incoming
-from aitrade_cli.replay.disk import Disk, open_disk
-from aitrade_cli.replay.drawing import Drawing, NothingToSample, wish_of
-from aitrade_cli.replay.gathering import Block, Slots, Wish, follow, from_spans, needed
+from aitrade_cli.replay.disk.ahead import Ahead, Drawn, made_of
+from aitrade_cli.replay.disk.folder import Disk, open_disk
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
 from aitrade_cli.replay.ring import Ring
+from aitrade_cli.replay.sampling.drawing import Drawing, NothingToSample, wish_of
+from aitrade_cli.replay.sampling.gathering import Block, Slots, Wish, follow, from_spans, needed
+from aitrade_cli.replay.sampling.single_steps import SingleSteps
+from aitrade_cli.replay.sampling.uniform import Uniform
+from aitrade_cli.replay.sampling.windows import Pad
 from aitrade_cli.replay.schema import Schema
-from aitrade_cli.replay.sequences import Sequences
-from aitrade_cli.replay.single_steps import SingleSteps
-from aitrade_cli.replay.uniform import Uniform
-from aitrade_cli.replay.vectors import add_step
-from aitrade_cli.replay.windows import Pad
 
 COLUMN_NAMES: Final = frozenset(("episode", "step", "env"))
 

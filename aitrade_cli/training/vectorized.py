@@ -16,7 +16,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from aitrade_cli.errors import BadInput, Refused
-from aitrade_cli.replay.batch_size import GradientSample, gradient_sample
+from aitrade_cli.replay.learning.batch_size import GradientSample, gradient_sample
 
 # Of one row's answer and its target: a number.
 RowLoss = Callable[[Tensor, Tensor], Tensor]

@@ -19,11 +19,11 @@ from typing import Final
 
 import numpy as np
 
-from aitrade_cli.replay.damage import VerifyReport
-from aitrade_cli.replay.repairing import repair
+from aitrade_cli.replay.disk.damage import VerifyReport
+from aitrade_cli.replay.disk.repairing import repair
+from aitrade_cli.replay.disk.verifying import verify
 from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import ReplayStore
-from aitrade_cli.replay.verifying import verify
 
 WIDTH: Final = 16
 SCHEMA: Final = Schema(

@@ -1,0 +1,1 @@
+"""Put what arrives into the ring."""

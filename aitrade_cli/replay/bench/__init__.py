@@ -1,0 +1,1 @@
+"""Replay stores side by side on this machine."""

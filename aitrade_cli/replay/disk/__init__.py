@@ -1,0 +1,1 @@
+"""The part of a store that lies in a folder."""

@@ -1,0 +1,1 @@
+"""Transitions from files and into files."""

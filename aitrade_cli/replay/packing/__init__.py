@@ -1,0 +1,1 @@
+"""Make rows and frames smaller, and find them again."""

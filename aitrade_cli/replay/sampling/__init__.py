@@ -1,0 +1,1 @@
+"""Choose rows, and rebuild what a learner asked for from them."""
