@@ -15,7 +15,7 @@ from typing import Final
 
 from aitrade_cli.system.profiling.stacks import Stacks, read_speedscope
 
-RATE: Final = 100  # samples a second
+RATE: Final = 50  # samples a second
 START_SECONDS: Final = 5.0
 FINISH_SECONDS: Final = 20.0
 STARTED: Final = b"Sampling process"
