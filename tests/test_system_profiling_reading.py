@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 from aitrade_cli.system.profiling.baseline import NotAProfile, read_baseline
 from aitrade_cli.system.profiling.flamegraph import flamegraph_page, flamegraph_svg
 from aitrade_cli.system.profiling.health import debug_switches, throttling
+from aitrade_cli.system.profiling.readers import line_of_cprofile
 from aitrade_cli.system.profiling.sampling import why_not
 from aitrade_cli.system.profiling.source import Source
 from aitrade_cli.system.profiling.stacks import Frame, cleaned, lines_of, read_speedscope
+from tests.profiling_cases import script
 from tests.shell import ROOT
 
 SPEEDSCOPE = {
@@ -111,6 +115,13 @@ def test_throttling_is_read_from_either_kind_of_group(tmp_path: Path) -> None:
 )
 def test_the_samplers_complaints_are_put_into_words(said: str, why: str) -> None:
     assert why in why_not(said)
+
+
+def test_cprofile_names_the_function_and_no_builtin(tmp_path: Path) -> None:
+    path = script(tmp_path, "def f(n):\n    return sum(range(n))\n\n\nf(10**6)\n")
+    command = [sys.executable, "-m", "cProfile", "-o", str(tmp_path / "c"), str(path)]
+    subprocess.run(command, check=True)
+    assert line_of_cprofile(tmp_path / "c").place == f"{path}:1"
 
 
 def test_frames_of_the_watcher_are_not_shown() -> None:

@@ -109,7 +109,7 @@ class Recorder:
 @functools.lru_cache(maxsize=4096)
 def is_user_file(file: str) -> bool:
     """Whether a file is the user's own: not Python's, not a package's, not ours."""
-    if file.startswith(("<", HERE)) or any(part in file for part in THIRD_PARTY):
+    if file.startswith(("<", "~", HERE)) or any(part in file for part in THIRD_PARTY):
         return False
     return not file.startswith(LIBRARIES)
 
