@@ -54,8 +54,8 @@ def time_in_turn(
     gc.disable()
     try:
         for turn in range(-WARM_ROUNDS, rounds):
-            others_work += 1.0  # the last of one round leaves nothing for the first of the next
             for name in next(orders):
+                others_work += 1.0  # none finds its code or its rows where another left them
                 call = ways[name]()
                 start = time.perf_counter_ns()
                 for _ in range(repeat):
