@@ -228,6 +228,21 @@ SYSTEM: Final = (
         "aitrade_cli.checks.logging:calls_do_not_wait",
         "aitrade check-all --only S6 --quick",
     ),
+    Row(
+        "S10",
+        "Parallel preprocessing over processes",
+        "check-all",
+        "aitrade_cli.checks.parallel:features_are_spread",
+        "aitrade check-all --only S10 --quick",
+    ),
+    Row(
+        "S11",
+        "JIT for the hot numeric paths",
+        "check-all",
+        "aitrade_cli.checks.rolling:loops_are_compiled",
+        "aitrade check-all --only S11 --quick",
+        Claim(1.7, 0.0),
+    ),
 )
 
 GENERAL: Final = (

@@ -16,6 +16,7 @@ from jaxtyping import Float64, Int64
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.market.bars import Bars
+from aitrade_cli.market.rolling import rolling_mean, rolling_std
 from aitrade_cli.model.card import Preprocessing
 from aitrade_cli.model.series import Series
 
@@ -60,14 +61,6 @@ def padded(values: Float64[np.ndarray, " n"], rows: int) -> Float64[np.ndarray, 
     return np.concatenate([np.full(rows - len(values), np.nan), values])
 
 
-def trailing(values: Float64[np.ndarray, " rows"], length: int) -> Float64[np.ndarray, "n length"]:
-    """Every run of ``length`` values; none where there are fewer."""
-    # Running sums would be faster, but carry their rounding from the first row to the last.
-    if len(values) < length:
-        return np.empty((0, length))
-    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(values, length))
-
-
 def log_return(bars: Bars, horizon: int) -> Float64[np.ndarray, " rows"]:
     r"""$\ln(C_t / C_{t-h})$ of closes."""
     return padded(np.log(bars.close[horizon:] / bars.close[:-horizon]), len(bars))
@@ -88,7 +81,7 @@ def close_location(bars: Bars) -> Float64[np.ndarray, " rows"]:
 def realized_volatility(bars: Bars, length: int) -> Float64[np.ndarray, " rows"]:
     """Root mean square of the last ``length`` one-bar log returns, per bar, not annualized."""
     squares = log_return(bars, 1)[1:] ** 2
-    return padded(np.sqrt(trailing(squares, length).mean(axis=1)), len(bars))
+    return padded(np.sqrt(rolling_mean(squares, length)), len(bars))
 
 
 def parkinson_volatility(bars: Bars, length: int) -> Float64[np.ndarray, " rows"]:
@@ -98,7 +91,7 @@ def parkinson_volatility(bars: Bars, length: int) -> Float64[np.ndarray, " rows"
         Parkinson 1980, The Extreme Value Method for Estimating the Variance of the Rate of Return.
     """
     squares = high_low_range(bars) ** 2
-    return padded(np.sqrt(trailing(squares, length).mean(axis=1) / (4 * np.log(2))), len(bars))
+    return padded(np.sqrt(rolling_mean(squares, length) / (4 * np.log(2))), len(bars))
 
 
 def relative_strength(bars: Bars, length: int) -> Float64[np.ndarray, " rows"]:
@@ -113,17 +106,17 @@ def macd(bars: Bars, part: int) -> Float64[np.ndarray, " rows"]:
 
 def distance_to_mean(bars: Bars, length: int) -> Float64[np.ndarray, " rows"]:
     r"""$\ln(C_t / \bar C)$ against the mean of the last ``length`` closes, this one included."""
-    mean = padded(trailing(bars.close, length).mean(axis=1), len(bars))
+    mean = padded(rolling_mean(bars.close, length), len(bars))
     return np.log(bars.close / mean)
 
 
 def volume_zscore(bars: Bars, length: int) -> Float64[np.ndarray, " rows"]:
     """Volume against the last ``length`` bars, in their standard deviations; 0 where all equal."""
-    past = trailing(bars.volume, length)
-    mean, std = past.mean(axis=1), past.std(axis=1)
+    mean, std = rolling_mean(bars.volume, length), rolling_std(bars.volume, length)
+    last = bars.volume[length - 1 :]
     # A constant volume leaves a rounding error, not zero, as its deviation.
     moves = std > 1e-12 * np.maximum(mean, 1.0)
-    score = np.where(moves, (past[:, -1] - mean) / np.where(moves, std, 1.0), 0.0)
+    score = np.where(moves, (last - mean) / np.where(moves, std, 1.0), 0.0)
     return padded(score, len(bars))
 
 
@@ -228,6 +221,11 @@ def prepare(bars: Bars, preprocessing: Preprocessing) -> Series:
         TooFewBars: not one window is left after the warm-up.
         FeatureUnknown: the preprocessing names a feature that is not in ``FEATURES``.
     """
+    check_rows(bars, preprocessing)
+    return normalize(bars, feature_matrix(bars, preprocessing.features), preprocessing)
+
+
+def check_rows(bars: Bars, preprocessing: Preprocessing) -> None:
     warmup = warmup_rows(preprocessing.features)
     if len(bars) < warmup + preprocessing.window:
         raise TooFewBars(
@@ -235,7 +233,14 @@ def prepare(bars: Bars, preprocessing: Preprocessing) -> Series:
             warmup + preprocessing.window,
             f"a warm-up of {warmup} and one window of {preprocessing.window}",
         )
-    raw = feature_matrix(bars, preprocessing.features)[warmup:]
-    scaled = (raw - np.array(preprocessing.mean)) / np.array(preprocessing.std)
-    features = np.clip(scaled, -preprocessing.clip, preprocessing.clip).astype(np.float32)
+
+
+def normalize(
+    bars: Bars, raw: Float64[np.ndarray, "rows feature"], preprocessing: Preprocessing
+) -> Series:
+    """The second half of `prepare`, where the features are known already."""
+    warmup = warmup_rows(preprocessing.features)
+    scaled = (raw[warmup:] - np.array(preprocessing.mean)) / np.array(preprocessing.std)
+    clipped = np.clip(scaled, -preprocessing.clip, preprocessing.clip)
+    features = clipped.astype(np.float32, order="C")
     return Series(bars.timestamp_ns[warmup:], bars.open[warmup:], bars.close[warmup:], features)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aitrade_cli.replay import compiled
-from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.system import compiled
+from aitrade_cli.system.compiled import kernel
 
 
 def total(values: np.ndarray) -> float:
