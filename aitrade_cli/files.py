@@ -29,6 +29,18 @@ def replace(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def refresh(path: Path, data: bytes) -> None:
+    """The same without waiting for the disk, for what is written again in a moment.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    with neighbour_of(path) as (neighbour, file):
+        file.write(data)
+        file.flush()
+        os.replace(neighbour, path)
+
+
 def create(path: Path, data: bytes) -> None:
     """The same where nothing lies yet: of two who do it at once, one is refused.
 

@@ -61,6 +61,16 @@ def profile(
         str | None,
         option("--openmetrics", metavar="FILE", help="With `--live`: a textfile to be scraped"),
     ] = None,
+    jsonl: Annotated[
+        str | None,
+        option("--jsonl", metavar="FILE", help="With `--live`: the newest readings, one a line"),
+    ] = None,
+    keep: Annotated[
+        int, option("--keep", min=1, max=1_000_000, help="Lines that `--jsonl` keeps")
+    ] = 1_000,
+    interval: Annotated[
+        float, option("--interval", min=0.1, max=3600, help="Seconds between two live readings")
+    ] = 0.5,
     plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
@@ -75,7 +85,11 @@ def profile(
     A program that fails exits 4; a baseline that is missed exits 1.
     """
     if live:
-        watch_live(target or [], pid, seconds, openmetrics, as_json=as_json)
+        from aitrade_cli.commands.profile_live import profile_live
+
+        outlets = {"openmetrics": openmetrics, "jsonl": jsonl, "keep": keep, "plot": plot}
+        watching = {"seconds": seconds, "interval": interval, "as_json": as_json}
+        profile_live(target or [], pid, **outlets, **watching)
         return
     from aitrade_cli.commands.profile_outputs import Outputs
 
@@ -131,16 +145,3 @@ def profile_model_file(path: str, batch: str, outputs: Outputs, *, as_json: bool
     """A model: its operators, memory and latency."""
     del path, batch, outputs, as_json
     raise Usage("model files cannot be profiled yet", hint="`aitrade bench MODEL` measures one")
-
-
-def watch_live(
-    words: list[str],
-    pid: int | None,
-    seconds: float | None,
-    openmetrics: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Metrics while a job runs."""
-    del words, pid, seconds, openmetrics, as_json
-    raise Usage("`--live` cannot be used yet")

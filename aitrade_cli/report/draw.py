@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import StringIO, TextIOBase
 from typing import TextIO
 
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -36,6 +38,23 @@ def draw(blocks: Iterable[Block], stream: TextIO | TextIOBase) -> None:
         draw_blocks(console, blocks)
     # Rich fills lines up with blanks; a diff or a mail is better without.
     stream.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+@contextmanager
+def refreshing(stream: TextIO) -> Iterator[Callable[[Iterable[Block]], None]]:
+    """Hand out a function that draws blocks in place of the ones before; wiped at the end.
+
+    Nothing is drawn between two calls, so watching costs nothing by itself.
+    """
+    console = Console(file=stream, highlight=False, emoji=False)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def show(blocks: Iterable[Block]) -> None:
+            with console.capture() as captured:
+                draw_blocks(console, blocks)
+            live.update(Text.from_ansi(captured.get()), refresh=True)
+
+        yield show
 
 
 def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:

@@ -1,0 +1,69 @@
+"""Proof of S5: watching a job costs under a hundredth of a core and counts what it took."""
+
+from __future__ import annotations
+
+import io
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.report.blocks import view
+from aitrade_cli.report.draw import draw
+from aitrade_cli.system.live.report import SAMPLER_MOST
+from aitrade_cli.system.live.watcher import Outlets, watch
+
+# Burns a core, asks for some memory, and has a child that burns some too.
+JOB = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", BURN.format(BURN_SECONDS / 2)])
+held = bytearray(50_000_000)
+exec(BURN.format(BURN_SECONDS))
+child.wait()
+time.sleep(1.2)
+"""
+BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass"
+BURN_SECONDS = {True: 1.0, False: 20.0}
+MOST_OFF = 0.1  # of the job's CPU seconds: what starts and ends between two readings is missed
+
+
+def watching_is_cheap(quick: bool) -> CheckResult:
+    """Two readings a second with screen, textfile and ring: what it costs, what it sees."""
+    burn = BURN_SECONDS[quick]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryDirectory(prefix="aitrade-check-") as place:
+        outlets = Outlets(Path(place) / "job.prom", Path(place) / "job.jsonl", 100)
+        code = f"BURN, BURN_SECONDS = {BURN!r}, {burn}\n{JOB}"
+        with subprocess.Popen([sys.executable, "-c", code]) as job:
+            report = watch(
+                job.pid, outlets=outlets, show=lambda now: draw(view(now), io.StringIO())
+            ).report
+        text = (Path(place) / "job.prom").read_text(encoding="utf-8")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    told = total_of(text, "aitrade_job_cpu_seconds")
+    share = 1.0 if report.sampler_share is None else report.sampler_share
+    return CheckResult(
+        Measured(),
+        (
+            Bound("cost of watching", share, SAMPLER_MOST, "at_most", "of a core"),
+            Bound("CPU seconds off", abs(told / used - 1.0), MOST_OFF, "at_most", "of the job's"),
+            Bound("end of the textfile", float(text.endswith("# EOF\n")), 1.0, "at_least", "there"),
+        ),
+        f"a job of two processes watched for {report.watched_seconds:.1f} s, 2 readings a second,"
+        " each drawn, written as OpenMetrics and into a ring",
+        (
+            Case("watched", None, None, f"{told:.2f} CPU seconds of {used:.2f} by the kernel"),
+            Case("not read here", None, None, "; ".join(report.missing) or "nothing"),
+        ),
+    )
+
+
+def total_of(text: str, name: str) -> float:
+    """A counter's total as the format's own parser reads it."""
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    return float(families[name].samples[0].value)
