@@ -21,7 +21,7 @@ from aitrade_cli.errors import BadInput
 from aitrade_cli.report.blocks import view
 from aitrade_cli.report.draw import draw
 from aitrade_cli.system.live import job as job_module
-from aitrade_cli.system.live.job import Job, JobSample, NoSuchProcess, ProcessForbidden
+from aitrade_cli.system.live.job import Job, JobSample, NotRunning, ProcessForbidden
 from aitrade_cli.system.live.machine import Gpu, MachineSample
 from aitrade_cli.system.live.moment import Reading, moment_between
 from aitrade_cli.system.live.openmetrics import openmetrics
@@ -116,7 +116,7 @@ def test_an_interrupt_ends_the_watch_with_its_report(
 
 
 def test_a_number_that_no_process_has_is_told() -> None:
-    with pytest.raises(NoSuchProcess, match="`999999999`") as caught:
+    with pytest.raises(NotRunning, match="`999999999`") as caught:
         Job(999999999)
     assert caught.value.exit_code == 4
 

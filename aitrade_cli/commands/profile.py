@@ -85,11 +85,11 @@ def profile(
     A program that fails exits 4; a baseline that is missed exits 1.
     """
     if live:
-        from aitrade_cli.commands.profile_live import profile_live
+        from aitrade_cli.commands.profile_live import watch_live
 
         outlets = {"openmetrics": openmetrics, "jsonl": jsonl, "keep": keep, "plot": plot}
         watching = {"seconds": seconds, "interval": interval, "as_json": as_json}
-        profile_live(target or [], pid, **outlets, **watching)
+        watch_live(target or [], pid, **outlets, **watching)
         return
     from aitrade_cli.commands.profile_outputs import Outputs
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 1.0  # between two lines where there is no screen
 
 
-def profile_live(
+def watch_live(
     words: list[str],
     pid: int | None,
     *,

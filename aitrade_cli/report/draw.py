@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from io import StringIO, TextIOBase
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -40,6 +40,16 @@ def draw(blocks: Iterable[Block], stream: TextIO | TextIOBase) -> None:
     stream.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
+class Page:
+    """Takes what a console would print, and keeps it."""
+
+    def __init__(self) -> None:
+        self.parts: list[RenderableType] = []
+
+    def print(self, part: RenderableType = "") -> None:
+        self.parts.append(part)
+
+
 @contextmanager
 def refreshing(stream: TextIO) -> Iterator[Callable[[Iterable[Block]], None]]:
     """Hand out a function that draws blocks in place of the ones before; wiped at the end.
@@ -50,14 +60,14 @@ def refreshing(stream: TextIO) -> Iterator[Callable[[Iterable[Block]], None]]:
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show(blocks: Iterable[Block]) -> None:
-            with console.capture() as captured:
-                draw_blocks(console, blocks)
-            live.update(Text.from_ansi(captured.get()), refresh=True)
+            page = Page()
+            draw_blocks(page, blocks)
+            live.update(Group(*page.parts), refresh=True)
 
         yield show
 
 
-def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:
+def draw_blocks(console: Console | Page, blocks: Iterable[Block]) -> None:
     for position, block in enumerate(blocks):
         if position:
             console.print()
@@ -70,7 +80,7 @@ def draw_blocks(console: Console, blocks: Iterable[Block]) -> None:
                 draw_grid(console, block)
 
 
-def draw_notes(console: Console, title: str, lines: Iterable[str]) -> None:
+def draw_notes(console: Console | Page, title: str, lines: Iterable[str]) -> None:
     if title:
         console.print(Text(plain(title), style="italic"))
     for line in lines:
@@ -79,7 +89,7 @@ def draw_notes(console: Console, title: str, lines: Iterable[str]) -> None:
         console.print(grid)
 
 
-def draw_grid(console: Console, block: Facts | Table) -> None:
+def draw_grid(console: Console | Page, block: Facts | Table) -> None:
     # `Text`, so that a `[` in a title is no markup.
     title = Text(plain(block.title), style="italic") if block.title else None
     grid = RichTable(title=title, title_justify="left", box=None, pad_edge=False)

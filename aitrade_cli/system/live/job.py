@@ -17,7 +17,7 @@ USS_SHARE: Final = 0.003  # of the time may go into counting private pages, whic
 USS_SECONDS: Final = 2.0  # and it is counted no more often than this
 
 
-class NoSuchProcess(BadInput):
+class NotRunning(BadInput):
     """No process has that number."""
 
     default_hint = "`pgrep -af python` lists what runs"
@@ -79,7 +79,7 @@ class Job:
     """The process that is watched.
 
     Raises:
-        NoSuchProcess: there is none.
+        NotRunning: there is none.
         ProcessForbidden: it may not be read.
     """
 
@@ -91,7 +91,7 @@ class Job:
             if hasattr(self._root, "io_counters"):
                 self._root.io_counters()
         except psutil.NoSuchProcess:
-            raise NoSuchProcess(pid) from None
+            raise NotRunning(pid) from None
         except psutil.AccessDenied:
             raise ProcessForbidden(pid) from None
         self.pid = pid

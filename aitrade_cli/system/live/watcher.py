@@ -61,7 +61,7 @@ def watch(
         show: called after every reading.
 
     Raises:
-        NoSuchProcess: there is no such process.
+        NotRunning: there is no such process.
         ProcessForbidden: it may not be read.
         BadInput: a file cannot be written.
     """
