@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from aitrade_cli.errors import AitradeError, BadInput, Usage
-from aitrade_cli.system.parallel import Blank, WorkerDied, map_ordered, ordered
+from aitrade_cli.system.parallel import Blank, WorkerLost, map_ordered, ordered
 from aitrade_cli.system.parallel.pool import WorkerTraceback, rebuilt, taken_apart
 from tests.shell import ROOT, surroundings
 
@@ -124,7 +124,7 @@ def test_an_error_of_a_class_that_lives_nowhere_is_told_in_words() -> None:
 
 
 def test_a_worker_that_dies_is_told_and_ends_the_others() -> None:
-    with pytest.raises(WorkerDied, match="code 7"):
+    with pytest.raises(WorkerLost, match="code 7"):
         map_ordered(dies, range(8), workers=2, probe=False)
     wait_until(lambda: workers_of(psutil.Process()) == [])
 

@@ -60,7 +60,7 @@ def feature_matrices(
 
     Raises:
         FeatureUnknown: a name is not in ``FEATURES``.
-        WorkerDied: a worker was killed.
+        WorkerLost: a worker was killed.
     """
     check_names(names)
     stops = np.cumsum([len(bars) for bars in instruments], dtype=np.int64).tolist()
@@ -108,7 +108,7 @@ def prepare_all(
     Raises:
         TooFewBars: an instrument has not one window after the warm-up.
         FeatureUnknown: the preprocessing names a feature that is not in ``FEATURES``.
-        WorkerDied: a worker was killed.
+        WorkerLost: a worker was killed.
     """
     for bars in instruments:
         check_rows(bars, preprocessing)

@@ -83,7 +83,7 @@ def map_ordered(
 
     Raises:
         Usage: ``workers`` is below 1.
-        WorkerDied: a worker was killed.
+        WorkerLost: a worker was killed.
         Exception: whatever the function raises; from a worker, its traceback is the cause.
     """
     count = default_workers() if workers is None else workers

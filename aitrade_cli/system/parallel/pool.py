@@ -26,7 +26,7 @@ SECONDS_TO_LEAVE: Final = 2.0
 ONE_THREAD: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class WorkerDied(Missing):
+class WorkerLost(Missing):
     """A worker process ended in the middle of its work."""
 
     default_hint = (
@@ -96,7 +96,7 @@ class Workers:
         """Wait until all have started.
 
         Raises:
-            WorkerDied: one did not.
+            WorkerLost: one did not.
         """
         for end in self._ends:
             self._answer(end)
@@ -105,7 +105,7 @@ class Workers:
         """Results of each chunk with the position of its first item, as they come.
 
         Raises:
-            WorkerDied: a process was killed.
+            WorkerLost: a process was killed.
             Exception: what the function raised on the earliest item, as it would here, with the
                 worker's traceback as its cause.
         """
@@ -137,7 +137,7 @@ class Workers:
         except (EOFError, ConnectionResetError):
             process = self._ends[end]
             process.join(SECONDS_TO_LEAVE)
-            raise WorkerDied(f"a worker process ended with code {process.exitcode}") from None
+            raise WorkerLost(f"a worker process ended with code {process.exitcode}") from None
         return first, rebuilt(answer) if isinstance(answer, TakenApart) else answer
 
 
