@@ -220,8 +220,11 @@ SYSTEM: Final = (
         "profile",
         "aitrade_cli.checks.profile:bottlenecks_are_named",
         "aitrade profile --try-fixes --rounds 2 fixtures/scripts/slow_csv.py -- --copies 15",
+    ),
+    Row(
         "S5",
         "Live metrics while a job runs, also for a monitoring system (OpenMetrics)",
+        "profile",
         "aitrade_cli.checks.live:watching_is_cheap",
         "aitrade profile --live --pid $$ --seconds 1 --openmetrics metrics/aitrade.prom",
     ),
