@@ -46,8 +46,7 @@ def test_moments_of_a_normal_sample_and_of_nothing() -> None:
 def best_of_noise(seed: int, looks: int, kinship: float) -> tuple[np.ndarray, list[float]]:
     """Returns of the luckiest of many, and the Sharpe ratios of all; true values are zero.
 
-    Args:
-        kinship: share of variance that all looks have in common, as epochs of one run have.
+    ``kinship`` is the share of variance that all looks have in common, as epochs of a run have.
     """
     random = np.random.default_rng(seed)
     common = random.normal(size=DAYS) * math.sqrt(kinship)

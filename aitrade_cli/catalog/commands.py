@@ -87,6 +87,14 @@ COMMANDS: Final = (
         exit_codes=(0, 1, 2, 3, 4, 5, 6, 130),
     ),
     Command(
+        "train",
+        "aitrade_cli.commands.train:train",
+        "Train a network on bars, every optimisation a flag, judged on bars it never saw",
+        panel="Train",
+        example="aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6, 130),
+    ),
+    Command(
         "replay create",
         "aitrade_cli.commands.replay_create:replay_create",
         "Make an empty store with the fields that you name",

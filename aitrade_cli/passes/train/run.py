@@ -1,0 +1,311 @@
+"""From settings to an artefact: bars, network, choices, the loop, the judge, the files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from aitrade_cli.errors import BadInput
+from aitrade_cli.files import replace as write_file
+from aitrade_cli.market.bars import Bars, read_bars
+from aitrade_cli.market.deflated import Deflated
+from aitrade_cli.model.artefact import Artefact, TorchWeights, dump
+from aitrade_cli.model.card import Step
+from aitrade_cli.model.provenance import versions
+from aitrade_cli.passes.train.judge import Judged, card_of, deflated_of, judge
+from aitrade_cli.passes.train.leaks import LeakCheck, another_future, shuffled_labels
+from aitrade_cli.passes.train.network import Start, base_of, plan_for, start_of
+from aitrade_cli.passes.train.parts import build_of, callbacks_of, placement_of
+from aitrade_cli.passes.train.recipe_file import as_toml
+from aitrade_cli.passes.train.report import TrainReport
+from aitrade_cli.passes.train.settings import RECIPE_NAME, Settings
+from aitrade_cli.training.batch_size import BatchChoice, find_batch
+from aitrade_cli.training.checkpoint import RunFolder
+from aitrade_cli.training.criteria import parse_criteria
+from aitrade_cli.training.goal import Fit, Hooks
+from aitrade_cli.training.precision_choice import PrecisionChoice, choose_precision
+from aitrade_cli.training.recipe import Recipe
+from aitrade_cli.training.run import device_of, pursue, threads_for
+from aitrade_cli.training.trading import TradedLabels, objective_of
+from aitrade_cli.training.walk import FoldExamples, Plan, examples_of, folds_of
+
+Say = Callable[[str], None]
+CHECKPOINTS: Final = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is decided before the first step, of the last fold."""
+
+    settings: Settings
+    bars: Bars
+    plan: Plan
+    earlier: tuple[FoldExamples, ...]
+    parts: FoldExamples
+    start: Start
+    objective: TradedLabels
+    recipe: Recipe
+    precision: PrecisionChoice
+    batch: BatchChoice | None
+    leaks: LeakCheck | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One fold's network and how it came out."""
+
+    network: nn.Module
+    fit: Fit
+    judged: Judged
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The artefact's bytes, the report, and what the pictures show."""
+
+    data: bytes
+    report: TrainReport
+    judged: Judged
+
+
+def prepare(settings: Settings, say: Say = lambda _: None) -> Prepared:
+    """Read, cut, prove, build and choose; no weight is changed.
+
+    Raises:
+        BadInput: bars that cannot be used, or too few.
+        FutureLeaks: something that is learned depends on later bars.
+        NoUnits: a number format that this processor has no units for.
+    """
+    base = base_of(settings)
+    plan = plan_for(settings, base)
+    bars = read_bars(settings.values["data"], settings.values["symbol"] or None)
+    *earlier, parts = [examples_of(bars, plan, fold) for fold in folds_of(bars, plan)]
+    leaks = another_future(bars, plan, parts) if settings.values["report.leaks"] != "none" else None
+    start = start_of(settings, plan, base)
+    objective = objective_of(parts, settings.costs, stride=settings.values["split.stride"])
+    build, recipe, batch = build_of(settings), settings.recipe, None
+    if settings.finds_batch:
+        say("finding the batch size")
+        batch = find_batch(start.network, objective, recipe, build=build)
+        recipe = replace(recipe, batch=batch.batch)
+    if settings.amp == "auto":
+        say("finding the fastest number format")
+    precision = choose_precision(settings.amp, start.network, objective, recipe, build)
+    recipe = replace(recipe, precision=precision.precision)
+    if settings.values["report.leaks"] == "full" and leaks is not None:
+        say("training on shuffled labels, to prove that they give no edge")
+        spoiled = start_of(settings, plan, base).network
+        found = shuffled_labels(spoiled, objective.training, parts.validation, recipe)
+        leaks = LeakCheck(leaks.windows, *found)
+    return Prepared(
+        settings,
+        bars,
+        plan,
+        tuple(earlier),
+        parts,
+        start,
+        objective,
+        recipe,
+        precision,
+        batch,
+        leaks,
+    )
+
+
+def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made:
+    """Train one network a fold, each from scratch; the last, with most bars, is kept.
+
+    Args:
+        settings: what was asked for.
+        output: name of the file that the artefact will be written to.
+        say: told what is happening.
+
+    Raises:
+        BadInput, Refused: see `prepare`; a loss that is not finite.
+        StateInTheWay: the run's folder holds another run.
+    """
+    refuse_run_in_the_way(settings)
+    ready = prepare(settings, say)
+    folder = folder_of(ready)
+    if settings.run_dir is not None:
+        keep_recipe(settings, ready)
+    judged = [
+        train_earlier(ready, number, parts, say)
+        for number, parts in enumerate(ready.earlier, start=1)
+    ]
+    trained = train_last(ready, folder, say)
+    deflated = deflated_of(trained.network, ready.objective, trained.fit.epochs)
+    artefact = artefact_of(ready, trained, [one.figures for one in judged], deflated)
+    data = dump(artefact)
+    report = report_of(ready, trained, judged, deflated, output, len(data))
+    return Made(data, report, trained.judged)
+
+
+def refuse_run_in_the_way(settings: Settings) -> None:
+    """Keep an earlier run that was not to be taken up, before the long work begins.
+
+    Raises:
+        StateInTheWay: there is one.
+    """
+    if settings.run_dir is not None and not settings.force:
+        RunFolder(settings.run_dir / CHECKPOINTS, {}, settings.resume).refuse_to_overwrite()
+
+
+def folder_of(ready: Prepared) -> RunFolder | None:
+    """Where states are kept; its key is the whole recipe, as it was found."""
+    settings = ready.settings
+    if settings.run_dir is None:
+        return None
+    key = {"recipe": as_toml(resolved(ready)), "bars": ready.bars.source_sha256}
+    return RunFolder(settings.run_dir / CHECKPOINTS, key, settings.resume)
+
+
+def keep_recipe(settings: Settings, ready: Prepared) -> None:
+    """Put the resolved recipe, and the base model, into the run's folder.
+
+    What was measured is written as found: the same run elsewhere does not measure again.
+    """
+    run_dir = settings.run_dir
+    if run_dir is None or settings.resume:
+        return
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_file(run_dir / RECIPE_NAME, as_toml(resolved(ready)).encode())
+        if ready.start.base is not None:
+            write_file(run_dir / "base.pt", dump(ready.start.base))
+    except OSError as error:
+        raise BadInput(f"cannot write into `{run_dir}`: {error.strerror}") from error
+
+
+def resolved(ready: Prepared) -> dict[str, Any]:
+    """The recipe's values with what was found for those that were to be found."""
+    found = {
+        "training.batch": ready.recipe.batch,
+        "training.amp": ready.recipe.precision,
+        "device": device_of(ready.start.network).type,
+    }
+    network = {f"network.{name}": value for name, value in ready.settings.network.items()}
+    return {**ready.settings.values, **network, **found}
+
+
+def train_last(ready: Prepared, folder: RunFolder | None, say: Say) -> Trained:
+    """The fold with most bars, from where an earlier run of it was cut off."""
+    settings, network = ready.settings, ready.start.network
+    callbacks = callbacks_of(settings, ready.start.arch.name, say)
+    keep = None if folder is None else folder.keeper("train")
+    state = None if folder is None else folder.found("train")
+    if state is not None:
+        say(f"going on after step {state.position.step:,}")
+    began = time.perf_counter()
+    fit = pursue(
+        network,
+        ready.objective,
+        ready.recipe,
+        hooks=Hooks(keep=keep, callbacks=callbacks),
+        state=state,
+        build=build_of(settings),
+        placement=placement_of(settings),
+    )
+    seconds = time.perf_counter() - began
+    return Trained(network, fit, judge(network, ready.parts, settings.costs), seconds)
+
+
+def train_earlier(ready: Prepared, number: int, parts: FoldExamples, say: Say) -> Judged:
+    """An earlier fold, from scratch: how the recipe does on other bars."""
+    settings = ready.settings
+    network = start_of(settings, ready.plan, ready.start.base).network
+    objective = objective_of(parts, settings.costs, stride=settings.values["split.stride"])
+    callbacks = callbacks_of(replace(settings, run_dir=None), f"fold {number}", say)
+    pursue(
+        network,
+        objective,
+        ready.recipe,
+        hooks=Hooks(callbacks=callbacks),
+        build=build_of(settings),
+        placement=placement_of(settings),
+    )
+    return judge(network, parts, settings.costs)
+
+
+def artefact_of(
+    ready: Prepared, trained: Trained, earlier: list[dict[str, Any]], deflated: Deflated | None
+) -> Artefact:
+    """A complete artefact: whatever comes next needs no other file."""
+    settings, base = ready.settings, ready.start.base
+    told = {
+        "seed": ready.recipe.seed,
+        "bars": settings.values["data"],
+        "bars_sha256": ready.bars.source_sha256,
+        "symbol": settings.values["symbol"] or None,
+        "plan": asdict(ready.plan),
+        "recipe": asdict(ready.recipe),
+        "stride": settings.values["split.stride"],
+        "threads": threads_for(trained.network),
+        "file": as_toml(resolved(ready)),
+    }
+    figures = {
+        "training_windows": len(ready.objective),
+        "validation_windows": len(ready.parts.validation),
+        "best_epoch": trained.fit.best.number,
+        **trained.judged.figures,
+    }
+    measurements = {
+        "held_out": figures,
+        "walk_forward": earlier,
+        "validation_looks": len(trained.fit.epochs),
+        "validation_deflated": None if deflated is None else deflated.probability,
+    }
+    step = Step("train", told, measurements, versions(), None if base is None else base.sha256)
+    card = card_of(ready.start.arch, ready.parts, ready.bars, step)
+    if base is not None:
+        card = replace(card, history=(*base.card.history, step))
+    weights = {name: value.cpu() for name, value in trained.network.state_dict().items()}
+    return Artefact(card, TorchWeights(weights))
+
+
+def report_of(
+    ready: Prepared,
+    trained: Trained,
+    earlier: list[Judged],
+    deflated: Deflated | None,
+    output: str,
+    size: int,
+) -> TrainReport:
+    fit, recipe = trained.fit, ready.recipe
+    criteria = parse_criteria(recipe.early_stop, recipe.patience)
+    weights = list(trained.network.parameters())
+    run_dir = ready.settings.run_dir
+    return TrainReport(
+        output=output,
+        arch=ready.start.arch.name,
+        parameters=sum(one.numel() for one in weights),
+        trained=sum(one.numel() for one in weights if one.requires_grad),
+        symbol=ready.bars.symbol,
+        training_windows=len(ready.objective),
+        validation_windows=len(ready.parts.validation),
+        epochs=fit.epochs,
+        best_epoch=fit.best.number,
+        steps=fit.steps,
+        skipped=fit.skipped,
+        stopped=fit.stopped,
+        limits_held=criteria.allows(fit.best),
+        test=trained.judged.figures,
+        walk_forward=tuple(one.figures for one in earlier),
+        validation=deflated,
+        leaks=ready.leaks,
+        precision=ready.precision,
+        batch=ready.batch,
+        device=device_of(trained.network).type,
+        threads=min(threads_for(trained.network), torch.get_num_threads()),
+        seconds=trained.seconds,
+        windows_per_s=len(ready.objective) * len(fit.epochs) / max(trained.seconds, 1e-9),
+        file_bytes=size,
+        run_dir=None if run_dir is None else str(run_dir),
+        notes=(),
+    )

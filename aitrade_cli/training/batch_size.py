@@ -1,0 +1,127 @@
+"""`--batch auto`: the largest batch that fits, and the smallest that is as fast as any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import psutil
+import torch
+from torch import nn
+
+from aitrade_cli.errors import BadInput
+from aitrade_cli.training.build import Build
+from aitrade_cli.training.goal import Objective
+from aitrade_cli.training.recipe import Recipe
+from aitrade_cli.training.run import device_of
+from aitrade_cli.training.trial import Trial, time_recipes
+
+LEAST: Final = 8  # tensor cores and vector registers take eights
+LARGEST: Final = 4096
+SHARE_OF_FREE: Final = 0.5  # of the memory that is free now: others need some, and so does Adam
+AS_FAST: Final = 0.95  # of the best
+STEPS_AN_EPOCH: Final = 8  # fewer teach little, whatever their speed
+ROUNDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One batch size, measured."""
+
+    batch: int
+    windows_per_s: float
+    activation_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChoice:
+    """What was measured, and what is taken.
+
+    Attributes:
+        batch: the smallest whose throughput is 95 % of the best; a larger one takes fewer steps
+            over the same windows and learns less from them.
+        largest: multiple of 8 whose activations fit the memory, by the bytes a window was
+            measured to take; not more than there are training windows.
+        memory_bytes: that activations may take.
+        candidates: all that were tried.
+    """
+
+    batch: int
+    largest: int
+    memory_bytes: int
+    candidates: tuple[Candidate, ...]
+
+
+def find_batch(
+    network: nn.Module,
+    objective: Objective,
+    recipe: Recipe,
+    *,
+    memory_bytes: int | None = None,
+    build: Build | None = None,
+) -> BatchChoice:
+    """Measure powers of two from 8 up until memory, windows or gains end.
+
+    Args:
+        network: copies of it are stepped.
+        objective: of the run; at least 8 windows.
+        recipe: of the run; its batch is not looked at. Accumulated parts are measured as such.
+        memory_bytes: that activations may take; half of what is free by default.
+        build: stages of the run.
+
+    Raises:
+        BadInput: fewer than 8 training windows, or not even 8 of them fit.
+    """
+    room = free_bytes(device_of(network).type) if memory_bytes is None else memory_bytes
+    if len(objective) < LEAST:
+        raise BadInput(f"{len(objective)} training windows are too few to find a batch size")
+    most = max(LEAST, min(LARGEST, len(objective) // STEPS_AN_EPOCH))
+    found: list[Candidate] = []
+    batch = LEAST
+    while batch <= most and not (found and 2 * found[-1].activation_bytes > room):
+        sized = replace(recipe, batch=batch, accumulate=min(recipe.accumulate, batch))
+        trial = tried(network, objective, sized, build)
+        if trial is None or trial.peak_bytes > room:
+            break
+        found.append(Candidate(batch, trial.windows_per_s, trial.peak_bytes))
+        if levelled(found):
+            break
+        batch *= 2
+    if not found:
+        raise BadInput(
+            f"not even {LEAST} windows fit into {room:,} bytes",
+            hint="`--activation-checkpointing` or `--accumulate` needs less memory",
+        )
+    best = max(one.windows_per_s for one in found)
+    chosen = next(one for one in found if one.windows_per_s >= AS_FAST * best)
+    each = found[-1].activation_bytes / found[-1].batch
+    fits = int(room / max(1.0, each)) // LEAST * LEAST
+    largest = max(chosen.batch, min(fits, len(objective) // LEAST * LEAST))
+    return BatchChoice(chosen.batch, largest, room, tuple(found))
+
+
+def tried(
+    network: nn.Module, objective: Objective, recipe: Recipe, build: Build | None
+) -> Trial | None:
+    """None where the memory of a GPU is not enough."""
+    try:
+        (trial,) = time_recipes(network, objective, [recipe], rounds=ROUNDS, build=build)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return None
+    return trial
+
+
+def levelled(found: list[Candidate]) -> bool:
+    """Whether the last two doublings brought next to nothing."""
+    if len(found) < 3:
+        return False
+    before, *later = (one.windows_per_s for one in found[-3:])
+    return max(later) < before / AS_FAST
+
+
+def free_bytes(device: str) -> int:
+    """What activations may take of the memory that is free now."""
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0] * SHARE_OF_FREE)
+    return int(psutil.virtual_memory().available * SHARE_OF_FREE)
