@@ -252,6 +252,60 @@ SYSTEM: Final = (
     ),
 )
 
+TRAINING: Final = (
+    Row(
+        "T1",
+        "Gradient accumulation: large batches in small memory, equal to the whole step",
+        "train",
+        "aitrade_cli.checks.train:steps_in_parts_are_whole",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1 --accumulate 8",
+        Claim(1.5, 0.0),
+    ),
+    Row(
+        "T2",
+        "Mixed precision: bfloat16, float16 with loss scaling, float32 master weights",
+        "train",
+        "aitrade_cli.checks.train:half_the_bits",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1 --amp auto",
+        Claim(2.3, 0.4),
+    ),
+    Row(
+        "T5",
+        "Activation checkpointing: activations freed and computed again going back",
+        "train",
+        "aitrade_cli.checks.train:activations_are_made_twice",
+        "aitrade check-all --only T5 --quick",
+    ),
+    Row(
+        "T6",
+        "Learning-rate schedules: OneCycle, cosine with warm restarts, warm-up",
+        "train",
+        "aitrade_cli.checks.train:rates_are_their_curves",
+        "aitrade check-all --only T6 --quick",
+    ),
+    Row(
+        "T9",
+        "Early stopping over several criteria, financial ones included, luck taken off",
+        "train",
+        "aitrade_cli.checks.train:luck_is_not_an_edge",
+        "aitrade check-all --only T9 --quick",
+    ),
+    Row(
+        "T13",
+        "Memory hygiene: views instead of copies, collection between passes",
+        "train",
+        "aitrade_cli.checks.train:memory_is_kept_clean",
+        "aitrade check-all --only T13 --quick",
+    ),
+    Row(
+        "T15",
+        "Batch-size finder: the largest that fits, the fastest, multiples of eight",
+        "train",
+        "aitrade_cli.checks.train:batches_are_found",
+        "aitrade check-all --only T15 --quick",
+    ),
+)
+
 GENERAL: Final = (
     Row(
         "G1",
@@ -262,4 +316,4 @@ GENERAL: Final = (
     ),
 )
 
-ROWS: Final = (*MODELS, *REPLAY, *COMPILATION, *SYSTEM, *GENERAL)
+ROWS: Final = (*MODELS, *REPLAY, *COMPILATION, *SYSTEM, *TRAINING, *GENERAL)
