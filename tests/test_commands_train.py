@@ -100,7 +100,7 @@ def test_a_limit_that_no_epoch_holds_exits_1_and_the_model_is_written(
 def test_a_dry_run_says_what_would_run_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = ("train", "recipe.toml", "--dry-run", "--batch", "0", "--run-dir", "a", "--json")
+    words = ("train", "recipe.toml", "--dry-run", "--batch", "auto", "--run-dir", "a", "--json")
     assert typed(monkeypatch, *words) == 0
     told = json.loads(capsys.readouterr().out)["data"]
     assert told["found_batch"]["batch"] == told["batch"]
@@ -142,6 +142,7 @@ def test_init_writes_a_recipe_that_can_be_run(monkeypatch: pytest.MonkeyPatch) -
         (("recipe.toml", "--early-stop", "sharp:max"), 2, "no figure", "drawdown"),
         (("recipe.toml", "--accumulate", "999"), 2, "cannot be cut", "--batch"),
         (("recipe.toml", "--data", "nope.csv"), 4, "nope.csv", ""),
+        (("recipe.toml", "--batch", "many"), 2, "no number of windows", "`auto`"),
         (("recipe.toml", "--device", "tpu"), 2, "one of auto", ""),
         (("--arch", "mlp"), 2, "no bars", "--data BARS"),
         (("--resume", "nowhere"), 4, "no run lies in `nowhere`", "--run-dir"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 
 import numpy as np
@@ -25,7 +26,7 @@ from aitrade_cli.training.state import Epoch
 from tests.test_training_loop import arch, planted
 
 
-def epochs_of(*told: dict[str, float | None]) -> list[Epoch]:
+def epochs_of(*told: Mapping[str, float | None]) -> list[Epoch]:
     return [
         Epoch(number, 1.0, one.get("loss") or 1.0, best=False, figures=one)
         for number, one in enumerate(told, start=1)

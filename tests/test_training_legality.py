@@ -68,6 +68,7 @@ def test_a_setting_out_of_its_range_is_refused_before_the_first_step(wrong: Any)
 
 
 def test_stages_run_in_the_one_order_that_works() -> None:
+    # long because every stage is planted with a witness
     order: list[str] = []
 
     class Wraps(Alone):
@@ -114,6 +115,7 @@ def test_stages_run_in_the_one_order_that_works() -> None:
 def test_a_step_is_unscaled_clipped_taken_scheduled_and_averaged_in_this_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # long because everything that a step calls is planted with a witness
     order: list[str] = []
 
     class Scaler:

@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 
 
-def option(*flags: str, **details: Any) -> Any:  # noqa: ANN401 -- Typer's own return type
-    """A Typer option whose environment variable follows from its long flag."""
+def option(*flags: str, variable: str | None = None, **details: Any) -> Any:  # noqa: ANN401
+    """A Typer option whose environment variable follows from its long flag.
+
+    ``variable`` names another one, where the flag means something else in another command.
+    """
     long = next(flag for flag in flags if flag.startswith("--")).split("/")[0]
     name = "AITRADE_" + long.removeprefix("--").replace("-", "_").upper()
-    return typer.Option(*flags, envvar=name, **details)
+    return typer.Option(*flags, envvar=variable or name, **details)
 
 
 ModelIn = Annotated[str, typer.Argument(metavar="MODEL", help="Model file, or `-` for stdin")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,7 +32,8 @@ def train(
     symbol: Symbol = None,
     epochs: Annotated[int | None, option("--epochs", help="Passes over the windows")] = None,
     batch: Annotated[
-        int | None, option("--batch", help="Windows a step learns from; 0 finds it")
+        str | None,
+        option("--batch", metavar="N", help="Windows a step learns from, or `auto`: find it"),
     ] = None,
     accumulate: Annotated[
         int | None, option("--accumulate", help="Compute a step in parts: less memory")
@@ -67,10 +69,17 @@ def train(
         str | None, option("--from", metavar="MODEL", help="Go on from this model's weights")
     ] = None,
     run_dir: Annotated[
-        str | None, option("--run-dir", metavar="DIR", help="Keep recipe, states and metrics here")
+        Path | None,
+        option("--run-dir", metavar="DIR", help="Keep recipe, states and metrics here"),
     ] = None,
     resume: Annotated[
-        str | None, option("--resume", metavar="DIR", help="Go on with the run of this folder")
+        str | None,
+        option(
+            "--resume",
+            metavar="DIR",
+            variable="AITRADE_RESUME_RUN",
+            help="Go on with the run of this folder",
+        ),
     ] = None,
     leaks: Annotated[
         str | None, option("--leaks", help="none, quick or full proof that no future leaks in")
@@ -97,12 +106,13 @@ def train(
     from aitrade_cli.passes.train.pictures import figure_of, save_pictures
     from aitrade_cli.passes.train.recipe_file import template
     from aitrade_cli.passes.train.run import train as run
-    from aitrade_cli.passes.train.settings import settings_of
+    from aitrade_cli.passes.train.settings import batch_of, settings_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     flags = {
         **{"arch": arch, "data": data, "symbol": symbol, "seed": seed, "device": device},
-        **{"training.epochs": epochs, "training.batch": batch, "training.accumulate": accumulate},
+        **{"training.epochs": epochs, "training.accumulate": accumulate},
+        "training.batch": batch_of(batch),
         **{"training.learning_rate": learning_rate, "training.schedule": schedule},
         **{"training.amp": amp, "training.average": average, "training.early_stop": early_stop},
         "training.activation_checkpointing": activation_checkpointing or None,

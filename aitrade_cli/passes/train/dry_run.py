@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aitrade_cli.passes.train.run import Prepared, prepare
+from aitrade_cli.passes.train.prepare import Prepared, prepare
 from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict, view
 from aitrade_cli.training.batch_size import BatchChoice

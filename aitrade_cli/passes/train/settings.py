@@ -83,7 +83,7 @@ def settings_of(
     recipe: str | None,
     flags: Mapping[str, Any],
     *,
-    run_dir: str | None = None,
+    run_dir: Path | None = None,
     resume: str | None = None,
     base: str | None = None,
     force: bool = False,
@@ -105,7 +105,7 @@ def settings_of(
     given = {name: value for name, value in flags.items() if value is not None}
     if resume is not None:
         refuse_beside_resume(recipe, given, run_dir, base)
-        recipe, run_dir = str(Path(resume) / RECIPE_NAME), resume
+        recipe, run_dir = str(Path(resume) / RECIPE_NAME), Path(resume)
         if not Path(recipe).is_file():
             raise NoRun(f"no run lies in `{resume}`")
     if base is not None and "arch" in given:
@@ -124,15 +124,28 @@ def settings_of(
         plan=plan_of(values),
         recipe=recipe_of(values),
         costs=Costs(values["costs.fee_bps"], values["costs.slippage_bps"]),
-        run_dir=None if run_dir is None else Path(run_dir),
+        run_dir=run_dir,
         resume=resume is not None,
         base=base,
         force=force,
     )
 
 
+def batch_of(text: str | None) -> int | None:
+    """``128`` as a number, ``auto`` as 0: to be found.
+
+    Raises:
+        Usage: neither.
+    """
+    if text is None or text == "auto":
+        return None if text is None else 0
+    if not text.isdecimal():
+        raise Usage(f"`--batch {text}` is no number of windows", hint="a whole number, or `auto`")
+    return int(text)
+
+
 def refuse_beside_resume(
-    recipe: str | None, given: Mapping[str, Any], run_dir: str | None, base: str | None
+    recipe: str | None, given: Mapping[str, Any], run_dir: Path | None, base: str | None
 ) -> None:
     """A run is taken up as it was: its recipe lies in its folder."""
     beside = [name for name, value in (("a recipe", recipe), ("--run-dir", run_dir)) if value]
