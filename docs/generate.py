@@ -20,6 +20,9 @@ from aitrade_cli.main import details  # noqa: E402
 from aitrade_cli.units import ratio_text, share_text  # noqa: E402
 from docs.failures import failures_in  # noqa: E402
 from docs.options import Taken, function_of, taken_by  # noqa: E402
+from docs.settings import COLUMNS as SETTINGS_COLUMNS  # noqa: E402
+from docs.settings import INTRO as SETTINGS_INTRO  # noqa: E402
+from docs.settings import settings_rows  # noqa: E402
 
 COMMAND: Final = "make generate"
 NOTICE: Final = f"<!-- Generated from the catalogue; do not edit. To renew: `{COMMAND}` -->\n\n"
@@ -44,6 +47,9 @@ def pages() -> dict[str, str]:
     made["docs/reference/catalog.md"] = catalog_page()
     made["docs/reference/exit-codes.md"] = exit_codes_page()
     made["docs/reference/environment-variables.md"] = environment_page()
+    made["docs/reference/tune-settings.md"] = (
+        NOTICE + SETTINGS_INTRO + table(SETTINGS_COLUMNS, settings_rows()) + "\n"
+    )
     made["completions/aitrade.bash"] = completion("bash")
     made["completions/_aitrade"] = zsh_completion()
     made["completions/aitrade.fish"] = completion("fish")

@@ -7,7 +7,7 @@ from typing import Final
 
 from aitrade_cli.catalog.kinds import Command, Group
 
-PANELS: Final = ("Look", "Shrink and speed up", "Train", "Prove")
+PANELS: Final = ("Look", "Shrink and speed up", "Train", "Run", "Prove")
 
 GROUPS: Final = (
     Group("replay", "Keep experience in a store that is fast and survives a kill", "Train"),
@@ -165,6 +165,14 @@ COMMANDS: Final = (
         panel="Train",
         example="aitrade replay bench --against cpprb,torchrl,sb3 --rows 20k --rounds 10",
         exit_codes=(0, 2, 3, 4, 5),
+    ),
+    Command(
+        "tune-system",
+        "aitrade_cli.commands.tune_system:tune_system",
+        "Tune this host: plan, apply, prove, verify and undo",
+        panel="Run",
+        example="aitrade tune-system --purpose inference",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6),
     ),
     Command(
         "check-all",

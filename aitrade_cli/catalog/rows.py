@@ -236,6 +236,27 @@ SYSTEM: Final = (
         "aitrade check-all --only S6 --quick",
     ),
     Row(
+        "S7",
+        "Environment variables: OMP, MKL, KMP, allocator, CUDA allocator",
+        "tune-system",
+        "aitrade_cli.checks.tune:allocator_plan_pays",
+        "aitrade tune-system --only env --emit env",
+    ),
+    Row(
+        "S8",
+        "Limits (ulimit), kernel parameters (sysctl), disk I/O, memory and swap (swappiness)",
+        "tune-system",
+        "aitrade_cli.checks.tune:applied_and_undone",
+        "aitrade tune-system --only vm,limit,disk --root fixtures/hosts/debian",
+    ),
+    Row(
+        "S9",
+        "MKL, oneDNN, OpenMP threads and affinity",
+        "tune-system",
+        "aitrade_cli.checks.tune:budget_pays_under_a_quota",
+        "aitrade tune-system --purpose inference --only 1,10,11,12,13",
+    ),
+    Row(
         "S10",
         "Parallel preprocessing over processes",
         "check-all",
