@@ -143,5 +143,19 @@ def target_named(words: list[str], pid: int | None) -> Program | str | int:
 
 def profile_model_file(path: str, batch: str, outputs: Outputs, *, as_json: bool) -> None:
     """A model: its operators, memory and latency."""
-    del path, batch, outputs, as_json
-    raise Usage("model files cannot be profiled yet", hint="`aitrade bench MODEL` measures one")
+    from aitrade_cli.commands.lists import counts
+    from aitrade_cli.inference.model_profile import profile_model
+    from aitrade_cli.inference.model_profile_report import figure_of
+    from aitrade_cli.pipeline import load_input
+    from aitrade_cli.report.plot import save_plot
+
+    if outputs.flamegraph or outputs.trace:
+        raise Usage("a model file has no flamegraph and no trace", hint="`--plot FILE` draws it")
+    sizes = counts(batch, "--batch")
+    with progress("profile", as_json=as_json) as say:
+        artefact = load_input(path)
+        reports = [profile_model(artefact, batch=size, path=path, say=say) for size in sizes]
+    if outputs.plot:
+        save_plot(outputs.plot, figure_of(reports[0]))
+    for report in reports:
+        emit(report, command="profile", as_json=as_json)
