@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable
@@ -15,9 +16,10 @@ import torch.distributed as dist
 
 from aitrade_cli.errors import BadInput, Missing, Usage
 from aitrade_cli.training.distributed.group import Seat, device_for, joined, seat_from_torchrun
-from aitrade_cli.training.distributed.launch import WorkerFailed, WorkerKilled, spread
+from aitrade_cli.training.distributed.launch import Ending, WorkerFailed, WorkerKilled, spread, told
 from aitrade_cli.training.distributed.placements import DataParallel
 from aitrade_cli.training.distributed.trial import CPU, End, apart, end_of, ends
+from aitrade_cli.training.distributed.worker import portable
 from aitrade_cli.training.recipe import Recipe
 
 ALONE: Final = Seat(0, 1, 0)
@@ -121,8 +123,6 @@ def dies(seat: Seat, say: Callable[[str], None], how: str) -> None:
         match how:
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
-            case "ours":
-                raise BadInput("no such `bars`", hint="name others")
             case "bug":
                 raise ZeroDivisionError("by the second process")
     say("waiting")
@@ -146,9 +146,17 @@ def test_a_dead_process_ends_the_job_with_its_reason(how: str) -> None:
 
 
 def test_a_failure_that_users_can_meet_arrives_as_it_was() -> None:
-    with pytest.raises(BadInput, match="no such `bars`") as caught:
-        spread(dies, ("ours",), world=2, threads=1)
-    assert caught.value.hint == "name others"
+    sent = portable(BadInput("no such `bars`", hint="name others"))
+    error = told(Ending(1, pickle.loads(sent), "a traceback"), 2)
+    assert isinstance(error, BadInput)
+    assert (str(error), error.hint) == ("no such `bars`", "name others")
+    assert portable(ZeroDivisionError()) == b""
+
+
+def test_the_first_death_is_told_and_not_what_followed_from_it() -> None:
+    assert Ending(0, told="RuntimeError: [gloo/x] Connection closed by peer").only_followed
+    assert not Ending(1, told="ZeroDivisionError: x").only_followed
+    assert not Ending(1, code=-9).only_followed
 
 
 @pytest.mark.parametrize(

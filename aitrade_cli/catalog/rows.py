@@ -291,6 +291,20 @@ TRAINING: Final = (
         Claim(2.3, 0.4),
     ),
     Row(
+        "T3",
+        "Model offloading: weights, gradients and moments in main memory between uses",
+        "train",
+        "aitrade_cli.checks.train_state:offloaded_weights_learn_the_same",
+        "aitrade check-all --only T3 --quick",
+    ),
+    Row(
+        "T4",
+        "Checkpoints: saved while training goes on, atomic, checked, exact to resume",
+        "train",
+        "aitrade_cli.checks.train_state:checkpoints_do_not_stall",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1 --run-dir run",
+    ),
+    Row(
         "T5",
         "Activation checkpointing: activations freed and computed again going back",
         "check-all",
@@ -303,6 +317,20 @@ TRAINING: Final = (
         "check-all",
         "aitrade_cli.checks.train:rates_are_their_curves",
         "aitrade check-all --only T6 --quick",
+    ),
+    Row(
+        "T7",
+        "Data parallel (DDP): processes share each batch and stay in step, or all end",
+        "train",
+        "aitrade_cli.checks.train_state:two_processes_learn_as_one",
+        "aitrade check-all --only T7 --quick",
+    ),
+    Row(
+        "T8",
+        "Sharding for models larger than one card: ZeRO-1 and FSDP2",
+        "train",
+        "aitrade_cli.checks.train_state:shards_learn_as_the_whole",
+        "aitrade check-all --only T8 --quick",
     ),
     Row(
         "T9",

@@ -81,6 +81,29 @@ def train(
             help="Go on with the run of this folder",
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None, option("--checkpoint-every", help="Steps between two; 0: after passes only")
+    ] = None,
+    keep: Annotated[
+        int | None, option("--keep", help="Newest checkpoints that stay, besides the best")
+    ] = None,
+    checkpoint_weights_only: Annotated[
+        bool,
+        option("--checkpoint-weights-only", help="Smaller, and no run can go on from them"),
+    ] = False,
+    devices: Annotated[
+        int | None, option("--devices", help="Processes that share each batch (DDP)")
+    ] = None,
+    shard: Annotated[
+        str | None, option("--shard", help="Share out the optimizer (ZeRO-1), or full (FSDP2)")
+    ] = None,
+    offload: Annotated[
+        bool, option("--offload", help="Keep what a GPU does not use in main memory")
+    ] = False,
+    compress_gradients: Annotated[
+        str | None,
+        option("--compress-gradients", help="Send gradients as bf16, fp16 or powersgd"),
+    ] = None,
     leaks: Annotated[
         str | None, option("--leaks", help="none, quick or full proof that no future leaks in")
     ] = None,
@@ -102,10 +125,10 @@ def train(
     `RECIPE` is TOML, `--init` writes one; the resolved recipe is stored in the model. A limit of
     `--early-stop` that no epoch holds exits 1; the model is still written.
     """
+    from aitrade_cli.passes.train.devices import train as run
     from aitrade_cli.passes.train.dry_run import dry_run as would_run
     from aitrade_cli.passes.train.pictures import figure_of, save_pictures
     from aitrade_cli.passes.train.recipe_file import template
-    from aitrade_cli.passes.train.run import train as run
     from aitrade_cli.passes.train.settings import batch_of, settings_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
@@ -117,6 +140,10 @@ def train(
         **{"training.amp": amp, "training.average": average, "training.early_stop": early_stop},
         "training.activation_checkpointing": activation_checkpointing or None,
         "training.compile": compile_ or None,
+        **{"checkpoint.every_steps": checkpoint_every, "checkpoint.keep": keep},
+        "checkpoint.weights_only": checkpoint_weights_only or None,
+        **{"spread.devices": devices, "spread.shard": shard, "spread.offload": offload or None},
+        "spread.compress_gradients": compress_gradients,
         **{"split.folds": folds, "report.leaks": leaks, "report.tensorboard": tensorboard or None},
     }
     if init is not None:
@@ -133,6 +160,8 @@ def train(
     target = output_name(settings.arch.partition(":")[0], output, ".pt", force=force)
     with progress("train", as_json=as_json) as say:
         made = run(settings, target, say)
+    if made is None:
+        return  # torchrun's other processes have nothing to tell
     write_output(target, made.data, force=force)
     if settings.run_dir is not None:
         save_pictures(settings.run_dir, made.report, made.judged)

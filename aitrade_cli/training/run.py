@@ -22,6 +22,7 @@ from aitrade_cli.training.legality import (
     refuse_illegal,
     refuse_out_of_range,
 )
+from aitrade_cli.training.offloading import refuse_inference_offload
 from aitrade_cli.training.placement import Alone, Placement, copy_of
 from aitrade_cli.training.precision import answers_in_float32
 from aitrade_cli.training.randomness import apart, generators, set_generators
@@ -73,10 +74,12 @@ def pursue(
 
     Raises:
         BadInput: no examples, or a loss that is not finite.
+        NoGradients: weights were put away by an offloading that is for inference.
         Usage: settings that cannot be, or not together.
     """
     if not len(objective) or recipe.epochs < 1:
         raise BadInput("nothing to train on: examples and epochs must both be at least one")
+    refuse_inference_offload(network)
     cuda = device_of(network).type == "cuda"
     with apart(recipe.seed, cuda=cuda), pool_of(threads_for(network)):
         run = Run(network, objective, recipe, hooks, build, placement or Alone())

@@ -45,7 +45,13 @@ RECIPE: Final = Recipe(
 )
 KEY: Final = {"recipe": "soak"}
 EVERY_STEPS: Final = 7
+PATIENCE_SECONDS: Final = 300.0
 Change = Callable[[State], State]
+
+
+def faithful(state: State) -> State:
+    """What was saved, as it was."""
+    return state
 
 
 class Noisy:
@@ -96,7 +102,7 @@ class Witness(Callback):
             writer.wait()
 
 
-def train(folder: Path, result: Path, change: Change = lambda state: state) -> None:
+def train(folder: Path, result: Path, change: Change = faithful) -> None:
     """Train, or go on from what is in the folder; leave the end in ``result``."""
     torch.set_num_threads(1)
     checkpoints = CheckpointFolder(folder, keep=2)
@@ -112,8 +118,16 @@ def train(folder: Path, result: Path, change: Change = lambda state: state) -> N
     pursue(network(), Noisy(), RECIPE, hooks=hooks, state=state)
 
 
-def in_a_child(work: Callable[[], None], seconds: float | None = None) -> bool:
-    """Run in a process that is killed after some time; whether it ended by itself, and well."""
+def in_a_child(
+    work: Callable[[], None],
+    seconds: float | None = None,
+    ready: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Run in a process that is killed some time after it was ready.
+
+    Returns:
+        Whether it ended by itself before, and well.
+    """
     child = os.fork()
     if child == 0:
         code = 1
@@ -123,6 +137,9 @@ def in_a_child(work: Callable[[], None], seconds: float | None = None) -> bool:
         finally:
             os._exit(code)
     if seconds is not None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not ready() and time.monotonic() < until:
+            time.sleep(0.002)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -145,14 +162,16 @@ class Trial:
 
 
 def trial(
-    folder: Path, reference: Any, moments: Sequence[float], change: Change = lambda state: state
+    folder: Path, reference: Any, moments: Sequence[float], change: Change = faithful
 ) -> Trial:
     """Kill a training after each of some seconds, then let it end."""
     result = folder / "end.ckpt"
     checkpoints = CheckpointFolder(folder / "checkpoints")
     steps: list[int] = []
     for seconds in moments:
-        if in_a_child(lambda: train(checkpoints.path, result, change), seconds):
+        # What goes on carelessly has to go on from something for that to be seen.
+        ready = (lambda: True) if change is faithful else (lambda: bool(checkpoints.files()))
+        if in_a_child(lambda: train(checkpoints.path, result, change), seconds, ready):
             break
         found = checkpoints.newest_whole(KEY)
         steps.append(0 if found is None else found.step)
@@ -196,7 +215,7 @@ def undisturbed(folder: Path) -> tuple[Any, float]:
     return one, seconds
 
 
-def soak(kills: int, seed: int, folder: Path, change: Change = lambda state: state) -> list[Trial]:
+def soak(kills: int, seed: int, folder: Path, change: Change = faithful) -> list[Trial]:
     """Trials until so many trainings were killed, one to three times each."""
     random = Random(seed)
     reference, seconds = undisturbed(folder / "whole")
@@ -212,9 +231,11 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--careless", action="store_true", help="forget the noise at each resume")
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as place:
-        trials = soak(asked.kills, asked.seed, Path(place))
+        change = forgetful if asked.careless else faithful
+        trials = soak(asked.kills, asked.seed, Path(place), change)
     steps = [step for one in trials for step in one.steps]
     different = [one for one in trials if one.differences]
     sys.stdout.writelines(f"{one.steps}: {one.differences[:3]}\n" for one in different)

@@ -9,11 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
+import torch
+
 from aitrade_cli.errors import BadInput, Missing
 from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.report.ndjson import to_data
 from aitrade_cli.training.build import PLAIN, Build
 from aitrade_cli.training.callbacks import Callback
+from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.hygiene import Hygiene
 from aitrade_cli.training.placement import Alone, Placement
 from aitrade_cli.training.run import Run
@@ -25,18 +28,33 @@ EVERY_S: Final = 2.0  # between two lines of progress
 LOGGED_STEPS: Final = 50  # steps between two lines of metrics
 
 
-def build_of(_settings: Settings) -> Build:
+def build_of(settings: Settings) -> Build:
     """How the network is made ready."""
+    if settings.values["spread.shard"] == "optimizer":
+        from aitrade_cli.training.distributed.zero import sharded_adamw
+
+        return Build(optimizer=sharded_adamw)
     return PLAIN
 
 
-def placement_of(_settings: Settings) -> Placement:
+def placement_of(settings: Settings, seat: Seat | None, device: torch.device) -> Placement:
     """Where the work is done."""
-    return Alone()
+    if seat is None:
+        return Alone()
+    from aitrade_cli.training.distributed.placements import DataParallel
+    from aitrade_cli.training.distributed.sharded import FullyShard
+
+    if settings.values["spread.shard"] == "full":
+        return FullyShard(seat, device, offload=settings.values["spread.offload"])
+    return DataParallel(seat, device, settings.values["spread.compress_gradients"])
 
 
-def callbacks_of(settings: Settings, name: str, say: Say) -> tuple[Callback, ...]:
-    """Who takes part; what writes states comes last."""
+def callbacks_of(
+    settings: Settings, name: str, say: Say, seat: Seat | None = None
+) -> tuple[Callback, ...]:
+    """Who takes part; what writes states comes last. Process 0 alone tells and writes."""
+    if seat is not None and seat.rank > 0:
+        return (Hygiene(),)
     callbacks: list[Callback] = [Hygiene(), Progress(name, say)]
     if settings.run_dir is not None:
         callbacks.append(MetricsFile(settings.run_dir / METRICS))

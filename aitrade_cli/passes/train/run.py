@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,21 +17,23 @@ from aitrade_cli.model.artefact import Artefact, TorchWeights, dump
 from aitrade_cli.model.card import Step
 from aitrade_cli.model.provenance import versions
 from aitrade_cli.passes.train.judge import Judged, card_of, deflated_of, judge
+from aitrade_cli.passes.train.kept import Kept, kept_of
 from aitrade_cli.passes.train.network import start_of
 from aitrade_cli.passes.train.parts import build_of, callbacks_of, placement_of
 from aitrade_cli.passes.train.prepare import Prepared, prepare, resolved
 from aitrade_cli.passes.train.recipe_file import as_toml
 from aitrade_cli.passes.train.report import TrainReport
 from aitrade_cli.passes.train.settings import RECIPE_NAME, Settings
-from aitrade_cli.training.checkpoint import RunFolder
+from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.criteria import parse_criteria
+from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.goal import Fit, Hooks
 from aitrade_cli.training.run import device_of, pursue, threads_for
-from aitrade_cli.training.trading import objective_of
+from aitrade_cli.training.state import State
+from aitrade_cli.training.trading import TradedLabels, objective_of
 from aitrade_cli.training.walk import FoldExamples
 
 Say = Callable[[str], None]
-CHECKPOINTS: Final = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,52 +55,35 @@ class Made:
     judged: Judged
 
 
-def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made:
+def train_here(
+    settings: Settings, output: str, say: Say = lambda _: None, seat: Seat | None = None
+) -> Made:
     """Train one network a fold, each from scratch; the last, with most bars, is kept.
 
     Args:
         settings: what was asked for.
         output: name of the file that the artefact will be written to.
         say: told what is happening.
+        seat: of this process, where it is one of several; what it returns counts in process 0.
 
     Raises:
         BadInput, Refused: see `prepare`; a loss that is not finite.
-        StateInTheWay: the run's folder holds another run.
     """
-    refuse_run_in_the_way(settings)
     ready = prepare(settings, say)
-    folder = folder_of(ready)
-    if settings.run_dir is not None:
+    first = seat is None or seat.rank == 0
+    kept = kept_of(settings, resolved(ready), ready.bars.source_sha256)
+    if settings.run_dir is not None and first:
         keep_recipe(settings, ready)
     judged = [
-        train_earlier(ready, number, parts, say)
+        train_earlier(ready, number, parts, say, seat)
         for number, parts in enumerate(ready.earlier, start=1)
     ]
-    trained = train_last(ready, folder, say)
+    trained = train_last(ready, kept, say, seat)
     deflated = deflated_of(trained.network, ready.objective, trained.fit.epochs)
     artefact = artefact_of(ready, trained, [one.figures for one in judged], deflated)
     data = dump(artefact)
     report = report_of(ready, trained, judged, deflated, output, len(data))
     return Made(data, report, trained.judged)
-
-
-def refuse_run_in_the_way(settings: Settings) -> None:
-    """Keep an earlier run that was not to be taken up, before the long work begins.
-
-    Raises:
-        StateInTheWay: there is one.
-    """
-    if settings.run_dir is not None and not settings.force:
-        RunFolder(settings.run_dir / CHECKPOINTS, {}, settings.resume).refuse_to_overwrite()
-
-
-def folder_of(ready: Prepared) -> RunFolder | None:
-    """Where states are kept; its key is the whole recipe, as it was found."""
-    settings = ready.settings
-    if settings.run_dir is None:
-        return None
-    key = {"recipe": as_toml(resolved(ready)), "bars": ready.bars.source_sha256}
-    return RunFolder(settings.run_dir / CHECKPOINTS, key, settings.resume)
 
 
 def keep_recipe(settings: Settings, ready: Prepared) -> None:
@@ -118,43 +103,60 @@ def keep_recipe(settings: Settings, ready: Prepared) -> None:
         raise BadInput(f"cannot write into `{run_dir}`: {error.strerror}") from error
 
 
-def train_last(ready: Prepared, folder: RunFolder | None, say: Say) -> Trained:
+def train_last(ready: Prepared, kept: Kept | None, say: Say, seat: Seat | None) -> Trained:
     """The fold with most bars, from where an earlier run of it was cut off."""
     settings, network = ready.settings, ready.start.network
-    callbacks = callbacks_of(settings, ready.start.arch.name, say)
-    keep = None if folder is None else folder.keeper("train")
-    state = None if folder is None else folder.found("train")
-    if state is not None:
-        say(f"going on after step {state.position.step:,}")
+    callbacks = callbacks_of(settings, ready.start.arch.name, say, seat)
+    state = None
+    if kept is not None:
+        state, keeper = kept.taken_up(say)
+        callbacks = (*callbacks, keeper)
     began = time.perf_counter()
-    fit = pursue(
-        network,
-        ready.objective,
-        ready.recipe,
-        hooks=Hooks(keep=keep, callbacks=callbacks),
-        state=state,
-        build=build_of(settings),
-        placement=placement_of(settings),
-    )
+    whole, fit = pursued(ready, network, ready.objective, callbacks, seat, state)
     seconds = time.perf_counter() - began
-    return Trained(network, fit, judge(network, ready.parts, settings.costs), seconds)
+    return Trained(whole, fit, judge(whole, ready.parts, settings.costs), seconds)
 
 
-def train_earlier(ready: Prepared, number: int, parts: FoldExamples, say: Say) -> Judged:
+def train_earlier(
+    ready: Prepared, number: int, parts: FoldExamples, say: Say, seat: Seat | None
+) -> Judged:
     """An earlier fold, from scratch: how the recipe does on other bars."""
     settings = ready.settings
     network = start_of(settings, ready.plan, ready.start.base).network
     objective = objective_of(parts, settings.costs, stride=settings.values["split.stride"])
-    callbacks = callbacks_of(replace(settings, run_dir=None), f"fold {number}", say)
-    pursue(
+    only_progress = replace(settings, run_dir=None)
+    callbacks = callbacks_of(only_progress, f"fold {number}", say, seat)
+    whole, _ = pursued(ready, network, objective, callbacks, seat)
+    return judge(whole, parts, settings.costs)
+
+
+def pursued(
+    ready: Prepared,
+    network: nn.Module,
+    objective: TradedLabels,
+    callbacks: tuple[Callback, ...],
+    seat: Seat | None,
+    state: State | None = None,
+) -> tuple[nn.Module, Fit]:
+    """The trained network, whole in process 0 where it was sharded, and how it came about."""
+    settings = ready.settings
+    placement = placement_of(settings, seat, device_of(network))
+    fit = pursue(
         network,
         objective,
         ready.recipe,
         hooks=Hooks(callbacks=callbacks),
+        state=state,
         build=build_of(settings),
-        placement=placement_of(settings),
+        placement=placement,
     )
-    return judge(network, parts, settings.costs)
+    if "shard" not in placement.features:
+        return network, fit
+    weights = placement.weights(network)
+    whole = start_of(settings, ready.plan, ready.start.base).network
+    if weights:
+        whole.load_state_dict(weights)
+    return whole.eval(), fit
 
 
 def artefact_of(

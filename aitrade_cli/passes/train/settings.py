@@ -22,7 +22,8 @@ from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.walk import Plan
 
 RECIPE_NAME: Final = "recipe.toml"
-FIXED: Final = ("device",)  # may differ where a run is taken up, and gives other sums
+# May differ where a run is taken up; they give other sums.
+FIXED: Final = ("device", "spread.devices", "spread.shard", "spread.offload")
 
 
 class NoRun(BadInput):
@@ -117,6 +118,7 @@ def settings_of(
     values = {**USUAL_VALUES, **told, **checked_flags(given)}
     if resume is not None:
         base = told_base(Path(resume))
+    refuse_spread(values)
     if not values["data"]:
         raise Usage("no bars to train on are named", hint="add `--data BARS`")
     return Settings(
@@ -142,6 +144,22 @@ def batch_of(text: str | None) -> int | None:
     if not text.isdecimal():
         raise Usage(f"`--batch {text}` is no number of windows", hint="a whole number, or `auto`")
     return int(text)
+
+
+def refuse_spread(values: Mapping[str, Any]) -> None:
+    """What several processes cannot do.
+
+    Raises:
+        Usage: options that need others.
+    """
+    shard, compressed = values["spread.shard"], values["spread.compress_gradients"]
+    if values["spread.offload"] and shard != "full":
+        raise Usage("`--offload` goes with `--shard full` only", hint="add `--shard full`")
+    if compressed != "none" and shard != "none":
+        raise Usage(
+            "gradients are compressed where every device has all of them",
+            hint="leave `--shard` or `--compress-gradients` out",
+        )
 
 
 def refuse_beside_resume(

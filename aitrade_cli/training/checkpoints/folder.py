@@ -84,7 +84,7 @@ class CheckpointFolder:
         """
         files = self.files()
         if files:
-            raise StateInTheWay(f"`{files[-1]}` is of an earlier run")
+            raise StateInTheWay(f"`{files[-1]}` holds the state of an earlier run")
 
     def clear(self) -> None:
         """Remove every checkpoint."""

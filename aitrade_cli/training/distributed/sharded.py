@@ -127,5 +127,6 @@ def layers_of(network: nn.Module) -> Sequence[nn.Module]:
         for part in network.modules()
         if isinstance(part, nn.ModuleList)
         for layer in part
-        if any(True for _ in layer.parameters())
+        # A recurrent layer's weights lie in one piece for its kernel, which a shard would break.
+        if not isinstance(layer, nn.RNNBase) and any(True for _ in layer.parameters())
     ]

@@ -187,30 +187,54 @@ class Clock(Callback):
         self.moments.append(time.perf_counter())
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds a step.
+
+    Attributes:
+        alone: in process 0, the others idle.
+        beside: the same whole step in every process at once: what the host has to give.
+        shared: one step shared out among all.
+    """
+
+    alone: float
+    beside: float
+    shared: float
+
+    @property
+    def speedup(self) -> float:
+        """Of sharing a step over doing it alone."""
+        return self.alone / self.shared
+
+
 def pace(
     seat: Seat, say: Callable[[str], None], width: int, batch: int, steps: int, rounds: int
-) -> list[tuple[float, float]]:
-    """Seconds a step, alone in process 0 and in all of them in turn; work for `launch.spread`.
+) -> list[Pace]:
+    """Time a step in three ways in turn; work for `launch.spread`.
 
     The first step of each is left out: it takes memory that the others use again.
     """
     del say
     objective = Planted(batch * steps, width, torch.float32)
     recipe = Recipe(epochs=1, batch=batch)
-    taken: list[tuple[float, float]] = []
+    found: list[Pace] = []
     for _ in range(rounds):
         seconds = []
-        for placement in (Alone(), DataParallel(seat, CPU)):
+        for placement, idle in (
+            (Alone(), True),
+            (Alone(), False),
+            (DataParallel(seat, CPU), False),
+        ):
             clock = Clock()
             dist.barrier()
-            if placement.world > 1 or seat.rank == 0:
+            if seat.rank == 0 or not idle:
                 network, hooks = Layers(width, 3, torch.float32), Hooks(callbacks=(clock,))
                 pursue(network, objective, recipe, hooks=hooks, placement=placement)
             dist.barrier()
             moments = clock.moments or [0.0, 0.0]
             seconds.append((moments[-1] - moments[0]) / (len(moments) - 1))
-        taken.append((seconds[0], seconds[1]))
-    return taken
+        found.append(Pace(*seconds))
+    return found
 
 
 def apart(one: End, other: End) -> float:
