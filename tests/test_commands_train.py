@@ -111,7 +111,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
 
 def test_a_model_is_gone_on_from_with_its_own_window(monkeypatch: pytest.MonkeyPatch) -> None:
     assert typed(monkeypatch, "train", "recipe.toml", "-o", "a.pt") == 0
-    words = ("train", "--data", BARS, "--from", "a.pt", "--epochs", "1", "-o", "b.pt")
+    words = ("train", "--data", BARS, "--base", "a.pt", "--epochs", "1", "-o", "b.pt")
     assert typed(monkeypatch, *words) == 0
     first, second = (load(Path(name).read_bytes()) for name in ("a.pt", "b.pt"))
     assert second.card.preprocessing is not None
@@ -148,7 +148,7 @@ def test_init_writes_a_recipe_that_can_be_run(monkeypatch: pytest.MonkeyPatch) -
         (("--resume", "nowhere"), 4, "no run lies in `nowhere`", "--run-dir"),
         (("--resume", "a", "--epochs", "3"), 2, "`training.epochs` cannot be given", "leave it"),
         (("nope.toml",), 4, "cannot read `nope.toml`", "--init"),
-        (("recipe.toml", "--from", "x.pt", "--arch", "mlp"), 2, "`--arch` cannot", "leave one"),
+        (("recipe.toml", "--base", "x.pt", "--arch", "mlp"), 2, "`--arch` cannot", "leave one"),
         (("recipe.toml", "--plot", "a.gif"), 2, "a.gif", ".png"),
     ],
 )

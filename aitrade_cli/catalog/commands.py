@@ -95,6 +95,14 @@ COMMANDS: Final = (
         exit_codes=(0, 1, 2, 3, 4, 5, 6, 130),
     ),
     Command(
+        "search",
+        "aitrade_cli.commands.search:search",
+        "Try many settings of a recipe, stop the hopeless early, keep the best",
+        panel="Train",
+        example="aitrade search fixtures/recipes/quick.toml --trials 3 --maximize sharpe",
+        exit_codes=(0, 1, 2, 3, 4, 5, 6, 130),
+    ),
+    Command(
         "replay create",
         "aitrade_cli.commands.replay_create:replay_create",
         "Make an empty store with the fields that you name",

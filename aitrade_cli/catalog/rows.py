@@ -340,6 +340,28 @@ TRAINING: Final = (
         "aitrade check-all --only T9 --quick",
     ),
     Row(
+        "T10",
+        "LoRA fine-tuning, mergeable into the base weights",
+        "train",
+        "aitrade_cli.checks.train_extras:adapters_are_proven",
+        "aitrade train fixtures/recipes/quick.toml --lora r=8 --base fixtures/models/gru.pt"
+        " -o gru.tuned.pt",
+    ),
+    Row(
+        "T11",
+        "HOGWILD! lock-free parallel training in shared memory",
+        "train",
+        "aitrade_cli.checks.train_extras:processes_do_not_wait",
+        "aitrade train fixtures/recipes/quick.toml --hogwild 2 --learning-rate 0.05 -o wild.pt",
+    ),
+    Row(
+        "T12",
+        "Data loading: workers, prefetch and shared memory, chosen by measurement",
+        "train",
+        "aitrade_cli.checks.train_extras:loader_is_found",
+        "aitrade train fixtures/recipes/quick.toml --dry-run",
+    ),
+    Row(
         "T13",
         "Memory hygiene: views instead of copies, collection between passes",
         "check-all",
@@ -347,11 +369,25 @@ TRAINING: Final = (
         "aitrade check-all --only T13 --quick",
     ),
     Row(
+        "T14",
+        "Hyper-parameter search for quality and for speed (Optuna; Ray for many machines)",
+        "search",
+        "aitrade_cli.checks.train_extras:search_goes_on",
+        "aitrade search fixtures/recipes/quick.toml --trials 3 --minimize latency -o fast.toml",
+    ),
+    Row(
         "T15",
         "Batch-size finder: the largest that fits, the fastest, multiples of eight",
         "check-all",
         "aitrade_cli.checks.train:batches_are_found",
         "aitrade check-all --only T15 --quick",
+    ),
+    Row(
+        "T16",
+        "torch.vmap: vectorised per-sample and ensemble work",
+        "check-all",
+        "aitrade_cli.checks.train_extras:many_at_once",
+        "aitrade check-all --only T16 --quick",
     ),
 )
 

@@ -61,12 +61,20 @@ def train(
         option("--early-stop", metavar="CRITERIA", help="sharpe:max:patience=5,drawdown:<0.2"),
     ] = None,
     folds: Annotated[int | None, option("--folds", help="Walk-forward folds")] = None,
+    lora: Annotated[
+        str | None,
+        option("--lora", metavar="r=8", help="Train small adapters beside the weights of `--base`"),
+    ] = None,
+    hogwild: Annotated[
+        int | None, option("--hogwild", metavar="N", help="Processes that train without waiting")
+    ] = None,
     device: Annotated[str | None, option("--device", help="auto, cpu or cuda")] = None,
     seed: Annotated[
         int | None, option("--seed", help="Same seed, same threads, same weights")
     ] = None,
     base: Annotated[
-        str | None, option("--from", metavar="MODEL", help="Go on from this model's weights")
+        str | None,
+        option("--base", metavar="MODEL", help="Go on from this model's weights"),
     ] = None,
     run_dir: Annotated[
         Path | None,
@@ -144,6 +152,7 @@ def train(
         "checkpoint.weights_only": checkpoint_weights_only or None,
         **{"spread.devices": devices, "spread.shard": shard, "spread.offload": offload or None},
         "spread.compress_gradients": compress_gradients,
+        **{"training.lora": lora, "training.hogwild": hogwild},
         **{"split.folds": folds, "report.leaks": leaks, "report.tensorboard": tensorboard or None},
     }
     if init is not None:

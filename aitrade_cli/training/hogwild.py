@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -76,6 +76,7 @@ def run_wild(
     settings: HogwildSettings,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     *,
+    enough: Callable[[tuple[int, ...]], bool] = lambda _: False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> HogwildFit:
     """Train by plain gradient descent, each process updating the shared weights as it goes.
@@ -90,6 +91,8 @@ def run_wild(
             be picklable; `shared.SharedLabels` costs none.
         settings: of the run.
         on_epoch: told about each pass as it ends.
+        enough: asked now and then, given the updates of each process; the run ends where it
+            says yes.
         clock: seconds, rising.
 
     Raises:
@@ -110,7 +113,7 @@ def run_wild(
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(pool_of(1))
         crew = stack.enter_context(Crew(job))
-        run = _Wild(job, crew, on_epoch, clock)
+        run = _Wild(job, crew, on_epoch, enough, clock)
         if not settings.alone_seconds:
             run.start_others()
         train_share(job, 0, run.after_update)
@@ -160,9 +163,11 @@ class _Wild:
         job: Job,
         crew: Crew,
         on_epoch: Callable[[Epoch], None],
+        enough: Callable[[tuple[int, ...]], bool],
         clock: Callable[[], float],
     ) -> None:
         self.job, self.crew, self.on_epoch, self.clock = job, crew, on_epoch, clock
+        self.enough = enough
         self.began = clock()
         self.looks = 0
         self.alone = job.settings.workers > 1
@@ -177,6 +182,8 @@ class _Wild:
         if self.looks % LOOK_EVERY == 0:
             self.crew.check()
             self.pace.saw(self.job.progress, alone=not self.crew.processes)
+            if self.enough(self.job.progress.updates):
+                self.job.progress.stop()
         if self.alone and self.clock() - self.began >= self.job.settings.alone_seconds:
             self.start_others()
         while self.job.progress.done >= (len(self.epochs) + 1) * self.job.batches:
@@ -222,6 +229,8 @@ class _Wild:
         """Those whose last update was another process's."""
         while not self.job.progress.stopped and len(self.epochs) < self.job.settings.epochs:
             self.end_epoch()
+        if not self.epochs:
+            self.end_epoch()
 
     def result(self) -> HogwildFit:
         return HogwildFit(
@@ -244,7 +253,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.since: tuple[float, int, str] | None = None
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.updates: Counter[str] = Counter()
 
     def saw(self, progress: Progress, *, alone: bool) -> None:

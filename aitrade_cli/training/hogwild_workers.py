@@ -24,7 +24,7 @@ from aitrade_cli.training.run import Objective
 
 MOST_WORKERS: Final = 256
 LOOK_EVERY: Final = 16  # updates between two looks at who is alive
-PATIENCE_SECONDS: Final = 20.0  # that a process is given to end by itself
+PATIENCE_SECONDS: Final = 0.5  # that a process is given to end by itself
 
 
 class WorkerDied(VerdictNo):
@@ -193,9 +193,9 @@ def work(job: Job, worker: int, said: Connection, parent: int) -> None:
     try:
         train_share(job, worker, look)
     except Exception as error:
-        job.progress.stop()
-        with suppress(OSError):
+        with suppress(OSError):  # said before anybody stops because of it
             said.send((traceback.format_exc(), error if isinstance(error, AitradeError) else None))
+        job.progress.stop()
         raise SystemExit(1) from None
 
 
@@ -236,16 +236,22 @@ class Crew:
             self.hears.append(hears)
 
     def wait(self) -> None:
-        """Until all have made their last update.
+        """Until all have made their last update; who has not even started by then is let go.
 
         Raises:
             WorkerDied: one of them ended before that.
         """
         for process in self.processes:
-            while process.is_alive():
-                process.join(0.05)
+            while process.is_alive() and not self.over:
+                process.join(0.02)
                 self.check()
+            process.join(PATIENCE_SECONDS)  # one that fails says so first
         self.check()
+
+    @property
+    def over(self) -> bool:
+        """Nothing that a process still does can change the weights that are kept."""
+        return self.job.progress.stopped or self.job.progress.done >= self.job.total
 
     def check(self) -> None:
         """Look at the others.
@@ -254,12 +260,13 @@ class Crew:
             WorkerDied: one of them is gone.
         """
         for worker, (process, hears) in enumerate(zip(self.processes, self.hears, strict=True), 1):
-            if process.exitcode is None or process.exitcode == 0:
+            trace, error = heard(hears) if hears.poll() else ("", None)
+            code = process.exitcode or 0
+            if not code and not trace:
                 continue
-            trace, error = heard(hears)
             if error is not None:
                 raise error
-            how = f"signal {-process.exitcode}" if process.exitcode < 0 else "an error"
+            how = f"signal {-code}" if code < 0 else "an error"
             last = trace.strip().splitlines()[-1:] or ["it said nothing"]
             raise WorkerDied(
                 f"worker {worker} of {len(self.processes) + 1} ended by {how}: {last[0]}",
@@ -275,7 +282,7 @@ class Crew:
         if error is not None:
             self.job.progress.stop()
         for process in self.processes:
-            process.join(PATIENCE_SECONDS if error is None else 1.0)
+            process.join(PATIENCE_SECONDS)
             if process.is_alive():
                 process.kill()
                 process.join()

@@ -114,6 +114,11 @@ TABLE: Final[tuple[Pair, ...]] = (
         "use layer norm",
         refused=False,
     ),
+    Pair("hogwild", "lora", "weights made of two parts cannot be shared", "drop one of them"),
+    Pair("hogwild", "bf16", "its steps are too small to gain from it", "`--amp fp32`"),
+    Pair("hogwild", "average", "an average has to see every step in order", "drop one of them"),
+    Pair("hogwild", "early_stop", "it stops by the validation loss alone", "`--patience`"),
+    Pair("hogwild", "activation_checkpointing", "its steps are small on purpose", "drop one"),
     Pair("ddp", "shard", "sharding spreads the batch already", "leave `--shard` or DDP out"),
 )
 

@@ -9,6 +9,8 @@ from aitrade_cli.passes.train.prepare import Prepared, prepare
 from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict, view
 from aitrade_cli.training.batch_size import BatchChoice
+from aitrade_cli.training.loading import SharedWindows
+from aitrade_cli.training.loading_choice import find_settings
 from aitrade_cli.training.placement import Alone
 from aitrade_cli.training.precision_choice import PrecisionChoice
 from aitrade_cli.training.run import device_of, threads_for
@@ -66,6 +68,7 @@ def dry_run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
     (trial,) = time_recipes(network, ready.objective, [recipe], rounds=3)
     weights = sum(one.numel() for one in network.parameters()) * FLOAT32_BYTES
     steps = recipe.epochs * -(-len(ready.objective) // recipe.batch)
+    loader = find_settings(SharedWindows.of(ready.objective.training), recipe.batch)
     series, windows = ready.parts.series, ready.objective.training.windows
     return DryRun(
         arch=ready.start.arch.name,
@@ -87,13 +90,13 @@ def dry_run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
         seconds=trial.median_s * steps * (1 + len(ready.earlier)),
         data_bytes=series.features.nbytes,
         copied_bytes=windows.size * windows.itemsize,
-        workers=0,
+        workers=loader.settings.workers,
         precision=ready.precision,
         found_batch=ready.batch,
         device=device_of(network).type,
         threads=threads_for(network),
         stages=stages_of(ready),
-        notes=(),
+        notes=(f"loader: {loader}",),
     )
 
 

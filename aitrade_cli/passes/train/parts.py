@@ -13,6 +13,7 @@ import torch
 
 from aitrade_cli.errors import BadInput, Missing
 from aitrade_cli.passes.train.settings import Settings
+from aitrade_cli.passes.train.tuning import Adapters
 from aitrade_cli.report.ndjson import to_data
 from aitrade_cli.training.build import PLAIN, Build
 from aitrade_cli.training.callbacks import Callback
@@ -28,13 +29,19 @@ EVERY_S: Final = 2.0  # between two lines of progress
 LOGGED_STEPS: Final = 50  # steps between two lines of metrics
 
 
+def adapters_of(settings: Settings) -> Adapters | None:
+    """What puts adapters in, where the recipe has any."""
+    return None if settings.lora is None else Adapters(settings.lora, settings.recipe.seed)
+
+
 def build_of(settings: Settings) -> Build:
     """How the network is made ready."""
     if settings.values["spread.shard"] == "optimizer":
         from aitrade_cli.training.distributed.zero import sharded_adamw
 
         return Build(optimizer=sharded_adamw)
-    return PLAIN
+    adapters = adapters_of(settings)
+    return PLAIN if adapters is None else adapters.build()
 
 
 def placement_of(settings: Settings, seat: Seat | None, device: torch.device) -> Placement:

@@ -19,6 +19,7 @@ from aitrade_cli.training.walk import Plan
 USUAL: Final = Recipe()
 CUT: Final = Plan()
 NETWORK: Final = "network"  # a section whose keys are the architecture's own
+SEARCH: Final = "search"  # a section that only `aitrade search` reads
 
 
 class BadRecipe(BadInput):
@@ -122,6 +123,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("training.early_stop", "", 'criteria: "sharpe:max:patience=5,drawdown:<0.2"'),
     Key("training.patience", USUAL.patience, "epochs to wait, where no criterion says", **least(1)),
     Key("training.fused", True, "one kernel for the optimizer step: faster"),
+    Key("training.lora", "", "r=8: train adapters beside frozen weights of a base model"),
+    Key("training.hogwild", 0, "processes that train without waiting; 0: none", **least(0)),
     Key("spread.devices", 1, "processes that share each batch, a GPU or core each", **least(1)),
     Key(
         "spread.shard",
@@ -168,6 +171,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise BadRecipe(f"`{path}` is no TOML: {error}") from error
     found: dict[str, Any] = {}
     for name, value in told.items():
+        if name == SEARCH:
+            continue
         if isinstance(value, dict):
             found.update({f"{name}.{key}": one for key, one in value.items()})
         else:

@@ -18,19 +18,18 @@ from aitrade_cli.model.card import Step
 from aitrade_cli.model.provenance import versions
 from aitrade_cli.passes.train.judge import Judged, card_of, deflated_of, judge
 from aitrade_cli.passes.train.kept import Kept, kept_of
+from aitrade_cli.passes.train.learning import Learned, learn
 from aitrade_cli.passes.train.network import start_of
-from aitrade_cli.passes.train.parts import build_of, callbacks_of, placement_of
+from aitrade_cli.passes.train.parts import callbacks_of
 from aitrade_cli.passes.train.prepare import Prepared, prepare, resolved
 from aitrade_cli.passes.train.recipe_file import as_toml
 from aitrade_cli.passes.train.report import TrainReport
 from aitrade_cli.passes.train.settings import RECIPE_NAME, Settings
-from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.criteria import parse_criteria
 from aitrade_cli.training.distributed.group import Seat
-from aitrade_cli.training.goal import Fit, Hooks
-from aitrade_cli.training.run import device_of, pursue, threads_for
-from aitrade_cli.training.state import State
-from aitrade_cli.training.trading import TradedLabels, objective_of
+from aitrade_cli.training.goal import Fit
+from aitrade_cli.training.run import device_of, threads_for
+from aitrade_cli.training.trading import objective_of
 from aitrade_cli.training.walk import FoldExamples
 
 Say = Callable[[str], None]
@@ -41,9 +40,13 @@ class Trained:
     """One fold's network and how it came out."""
 
     network: nn.Module
-    fit: Fit
+    learned: Learned
     judged: Judged
     seconds: float
+
+    @property
+    def fit(self) -> Fit:
+        return self.learned.fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,9 @@ def train_last(ready: Prepared, kept: Kept | None, say: Say, seat: Seat | None) 
         state, keeper = kept.taken_up(say)
         callbacks = (*callbacks, keeper)
     began = time.perf_counter()
-    whole, fit = pursued(ready, network, ready.objective, callbacks, seat, state)
+    whole, learned = learn(ready, network, ready.objective, callbacks, seat, state)
     seconds = time.perf_counter() - began
-    return Trained(whole, fit, judge(whole, ready.parts, settings.costs), seconds)
+    return Trained(whole, learned, judge(whole, ready.parts, settings.costs), seconds)
 
 
 def train_earlier(
@@ -126,37 +129,8 @@ def train_earlier(
     objective = objective_of(parts, settings.costs, stride=settings.values["split.stride"])
     only_progress = replace(settings, run_dir=None)
     callbacks = callbacks_of(only_progress, f"fold {number}", say, seat)
-    whole, _ = pursued(ready, network, objective, callbacks, seat)
+    whole, _ = learn(ready, network, objective, callbacks, seat)
     return judge(whole, parts, settings.costs)
-
-
-def pursued(
-    ready: Prepared,
-    network: nn.Module,
-    objective: TradedLabels,
-    callbacks: tuple[Callback, ...],
-    seat: Seat | None,
-    state: State | None = None,
-) -> tuple[nn.Module, Fit]:
-    """The trained network, whole in process 0 where it was sharded, and how it came about."""
-    settings = ready.settings
-    placement = placement_of(settings, seat, device_of(network))
-    fit = pursue(
-        network,
-        objective,
-        ready.recipe,
-        hooks=Hooks(callbacks=callbacks),
-        state=state,
-        build=build_of(settings),
-        placement=placement,
-    )
-    if "shard" not in placement.features:
-        return network, fit
-    weights = placement.weights(network)
-    whole = start_of(settings, ready.plan, ready.start.base).network
-    if weights:
-        whole.load_state_dict(weights)
-    return whole.eval(), fit
 
 
 def artefact_of(
@@ -186,6 +160,7 @@ def artefact_of(
         "walk_forward": earlier,
         "validation_looks": len(trained.fit.epochs),
         "validation_deflated": None if deflated is None else deflated.probability,
+        **trained.learned.as_data(),
     }
     step = Step("train", told, measurements, versions(), None if base is None else base.sha256)
     card = card_of(ready.start.arch, ready.parts, ready.bars, step)
@@ -203,7 +178,7 @@ def report_of(
     output: str,
     size: int,
 ) -> TrainReport:
-    fit, recipe = trained.fit, ready.recipe
+    fit, recipe, tuned = trained.fit, ready.recipe, trained.learned.tuned
     criteria = parse_criteria(recipe.early_stop, recipe.patience)
     weights = list(trained.network.parameters())
     run_dir = ready.settings.run_dir
@@ -211,7 +186,9 @@ def report_of(
         output=output,
         arch=ready.start.arch.name,
         parameters=sum(one.numel() for one in weights),
-        trained=sum(one.numel() for one in weights if one.requires_grad),
+        trained=sum(one.numel() for one in weights if one.requires_grad)
+        if tuned is None
+        else tuned.trained,
         symbol=ready.bars.symbol,
         training_windows=len(ready.objective),
         validation_windows=len(ready.parts.validation),
@@ -233,5 +210,5 @@ def report_of(
         windows_per_s=len(ready.objective) * len(fit.epochs) / max(trained.seconds, 1e-9),
         file_bytes=size,
         run_dir=None if run_dir is None else str(run_dir),
-        notes=(),
+        notes=trained.learned.notes,
     )

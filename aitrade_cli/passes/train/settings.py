@@ -18,6 +18,8 @@ from aitrade_cli.passes.train.recipe_file import (
 )
 from aitrade_cli.training.criteria import parse_criteria
 from aitrade_cli.training.labels import Labelling
+from aitrade_cli.training.lora import LoraSettings
+from aitrade_cli.training.lora import settings_of as lora_of
 from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.walk import Plan
 
@@ -72,7 +74,15 @@ class Settings:
 
     @property
     def amp(self) -> str:
-        return self.values["training.amp"]
+        asked = self.values["training.amp"]
+        # Its steps are too small for another format to gain anything.
+        return "fp32" if asked == "auto" and self.values["training.hogwild"] else asked
+
+    @property
+    def lora(self) -> LoraSettings | None:
+        """Adapters to train instead of the weights; None trains the weights."""
+        text = self.values["training.lora"]
+        return lora_of(text) if text else None
 
     @property
     def finds_batch(self) -> bool:
@@ -111,7 +121,7 @@ def settings_of(
             raise NoRun(f"no run lies in `{resume}`")
     if base is not None and "arch" in given:
         raise Usage(
-            "`--from` takes up a model's own architecture, so `--arch` cannot be given",
+            "`--base` takes up a model's own architecture, so `--arch` cannot be given",
             hint="leave one of the two out",
         )
     told = {} if recipe is None else read_recipe(Path(recipe))
@@ -167,7 +177,7 @@ def refuse_beside_resume(
 ) -> None:
     """A run is taken up as it was: its recipe lies in its folder."""
     beside = [name for name, value in (("a recipe", recipe), ("--run-dir", run_dir)) if value]
-    beside += ["--from"] * (base is not None)
+    beside += ["--base"] * (base is not None)
     beside += [f"`{name}`" for name in given if name not in FIXED]
     if beside:
         raise Usage(

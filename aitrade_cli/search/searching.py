@@ -1,0 +1,85 @@
+"""Proposals out, answers in, until there are as many as were asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import Trial
+
+from aitrade_cli.errors import AitradeError
+from aitrade_cli.search.answers import Answer, Evaluate
+from aitrade_cli.search.study import Study
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Search:
+    """A search that is under way.
+
+    Attributes:
+        study: remembers every trial.
+        trials: how many are wanted, those of earlier runs included.
+        say: told what is happening.
+        evaluating: seconds spent on trials by this process; all else is overhead.
+    """
+
+    study: Study
+    trials: int
+    say: Say = lambda _: None
+    evaluating: float = 0.0
+    clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another trial may begin."""
+        return self.study.proposed < self.trials
+
+    def ask(self) -> tuple[Trial, dict[str, Any]]:
+        return self.study.ask()
+
+    def tell(self, trial: Trial, answer: Answer) -> None:
+        """Take an answer down and say how the search stands."""
+        self.study.answer(trial, answer)
+        goals = self.study.goals
+        found = ", ".join(
+            f"{goal.figure} {value:.4g}" for goal, value in zip(goals, answer.values, strict=True)
+        )
+        fate = f"stopped after {answer.epochs} epochs" if answer.pruned else found
+        self.say(f"{len(self.study.trials)} of {self.trials} trials; the last: {fate}")
+
+    def fail(self, trial: Trial, why: str) -> None:
+        self.study.give_up(trial, why)
+        self.say(f"{len(self.study.trials)} of {self.trials} trials; the last has no answer: {why}")
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        began = self.clock()
+        try:
+            yield
+        finally:
+            self.evaluating += self.clock() - began
+
+
+def search_here(search: Search, evaluate: Evaluate) -> None:
+    """One trial after the other in this process.
+
+    An interrupt leaves the trial at hand open; the next run of the search does it again.
+    """
+    while search.wanted:
+        trial, values = search.ask()
+
+        def on_epoch(number: int, value: float | None, trial: Trial = trial) -> bool:
+            return search.study.report(trial, number, value)
+
+        try:
+            with search.timed():
+                answer = evaluate(values, on_epoch)
+        except AitradeError as error:
+            search.fail(trial, str(error))
+        else:
+            search.tell(trial, answer)

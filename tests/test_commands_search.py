@@ -1,0 +1,138 @@
+"""`aitrade search`: one recipe in, the best one out, and a study that goes on."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitrade_cli.errors import Usage
+from aitrade_cli.passes.train.recipe_file import BadRecipe, read_recipe
+from aitrade_cli.search.objectives import goals_of
+from aitrade_cli.search.run import Settings, default_study, search_recipe, space_for
+from aitrade_cli.search.space import BadSpace
+from aitrade_cli.search.study import OtherSearch
+from tests.shell import ROOT, aitrade
+
+TEXT = f"""
+arch = "mlp"
+data = "{ROOT}/fixtures/bars/nasdaq_1d.parquet"
+[split]
+stride = 16
+test_rows = 128
+window = 8
+[training]
+epochs = 1
+learning_rate = 0.001
+[network]
+hidden_sizes = [4]
+[search]
+training.learning_rate = {{ low = 1e-4, high = 1e-2, log = true }}
+network.hidden_sizes = [[4], [8, 4]]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def settings(recipe: Path, trials: int = 3, **details: Any) -> Settings:
+    goals = details.pop("goals", goals_of([], ["accuracy"]))
+    return Settings(recipe, goals, trials, recipe.with_suffix(".journal"), **details)
+
+
+def test_the_recipe_is_tried_first_and_the_best_is_a_recipe(recipe: Path) -> None:
+    said: list[str] = []
+    found = search_recipe(settings(recipe), "best.toml", said.append)
+    report = found.report
+    assert (report.trials, report.new, report.complete) == (3, 3, 3)
+    assert report.recipe is not None
+    assert report.recipe.number == 0
+    assert report.recipe.settings["network.hidden_sizes"] == [4]
+    assert report.chosen.values[0] == max(line.values[0] for line in report.front)
+    assert report.deflated is None or report.deflated.looks <= 3
+    told = tomllib.loads(found.recipe)
+    assert "search" not in told
+    rate = told["training"].get("learning_rate", 0.001)
+    assert rate == report.chosen.settings["training.learning_rate"]
+    assert told["network"]["hidden_sizes"] == report.chosen.settings["network.hidden_sizes"]
+    assert said[-1].startswith("3 of 3 trials")
+    assert len(found.figure.panels) == 2
+
+
+def test_a_study_goes_on_and_a_trial_can_be_picked(recipe: Path) -> None:
+    search_recipe(settings(recipe, 1), "best.toml")
+    assert search_recipe(settings(recipe, 2), "best.toml").report.new == 1
+    picked = search_recipe(settings(recipe, 9, pick=0), "best.toml").report
+    assert (picked.new, picked.trials, picked.chosen.number) == (0, 2, 0)
+    with pytest.raises(Usage, match="`7`"):
+        search_recipe(settings(recipe, 9, pick=7), "best.toml")
+    with pytest.raises(OtherSearch, match="another goals"):
+        search_recipe(settings(recipe, goals=goals_of(["loss"], [])), "best.toml")
+
+
+def test_several_goals_give_a_front_and_stop_nobody(recipe: Path) -> None:
+    goals = goals_of(["size", "latency"], ["accuracy"])
+    report = search_recipe(settings(recipe, goals=goals), "best.toml").report
+    assert report.goals == ("minimize size", "minimize latency", "maximize accuracy")
+    assert report.chosen in report.front
+    assert report.pruned == 0
+    assert any("several goals" in note for note in report.notes)
+
+
+def test_a_range_beyond_the_recipe_is_refused_with_its_name(recipe: Path) -> None:
+    recipe.write_text(TEXT.replace("low = 1e-4", "low = -1.0").replace(", log = true", ""))
+    with pytest.raises(BadRecipe, match=r"training\.learning_rate"):
+        search_recipe(settings(recipe), "best.toml")
+
+
+def test_a_key_that_is_none_is_refused(recipe: Path) -> None:
+    recipe.write_text(TEXT.replace("training.learning_rate = {", "training.rate = {"))
+    with pytest.raises(BadRecipe, match=r"training\.rate"):
+        search_recipe(settings(recipe), "best.toml")
+
+
+def test_without_a_table_rate_decay_batch_and_size_vary() -> None:
+    names = {part.name for part in space_for({"arch": "gru"}, {}).parts}
+    assert names == {
+        "size",
+        "training.batch",
+        "training.learning_rate",
+        "training.weight_decay",
+    }
+    own = space_for({"arch": "gru", "network.hidden_sizes": [8]}, {})
+    assert "size" not in {part.name for part in own.parts}
+
+
+def test_a_size_is_a_whole_number() -> None:
+    with pytest.raises(BadRecipe, match="size"):
+        space_for({}, {"size": {"low": 0.5, "high": 2.0}})
+    with pytest.raises(BadSpace):
+        space_for({}, {"size": 3})
+
+
+def test_train_does_not_read_the_table(recipe: Path) -> None:
+    assert not any(name.startswith("search") for name in read_recipe(recipe))
+
+
+def test_the_study_has_a_name_of_its_own(recipe: Path) -> None:
+    assert default_study(recipe).name == "recipe.study.journal"
+
+
+def test_from_the_shell_in_both_forms(recipe: Path) -> None:
+    words = ("search", str(recipe), "--trials", "1", "-o", str(recipe.parent / "best.toml"))
+    done = aitrade(*words, "--json", "--plot", str(recipe.parent / "a.png"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["data"]
+    assert told["goals"] == ["minimize loss"]
+    assert told["trials"] == 1
+    assert (recipe.parent / "a.png").read_bytes()[:4] == b"\x89PNG"
+    again = aitrade(*words)
+    assert again.returncode == 6
+    assert aitrade(*words, "--force", "--maximize", "beauty").returncode == 2
