@@ -13,7 +13,8 @@ import typer
 def option(*flags: str, variable: str | None = None, **details: Any) -> Any:  # noqa: ANN401
     """A Typer option whose environment variable follows from its long flag.
 
-    ``variable`` names another one, where the flag means something else in another command.
+    ``variable`` names another one, ``AITRADE_<COMMAND>_<OPTION>``, where the flag means something
+    else in another command.
     """
     long = next(flag for flag in flags if flag.startswith("--")).split("/")[0]
     name = "AITRADE_" + long.removeprefix("--").replace("-", "_").upper()

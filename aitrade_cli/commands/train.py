@@ -85,7 +85,7 @@ def train(
         option(
             "--resume",
             metavar="DIR",
-            variable="AITRADE_RESUME_RUN",
+            variable="AITRADE_TRAIN_RESUME",
             help="Go on with the run of this folder",
         ),
     ] = None,
