@@ -11,7 +11,7 @@ import torch
 from aitrade_cli.errors import Usage
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
-from aitrade_cli.passes.train.run import train
+from aitrade_cli.passes.train.run import train_here as train
 from aitrade_cli.passes.train.settings import Settings, settings_of
 from aitrade_cli.training.legality import NotTogether
 from aitrade_cli.training.lora import BadLora

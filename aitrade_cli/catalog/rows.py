@@ -293,7 +293,7 @@ TRAINING: Final = (
     Row(
         "T3",
         "Model offloading: weights, gradients and moments in main memory between uses",
-        "train",
+        "check-all",
         "aitrade_cli.checks.train_state:offloaded_weights_learn_the_same",
         "aitrade check-all --only T3 --quick",
     ),
@@ -323,12 +323,13 @@ TRAINING: Final = (
         "Data parallel (DDP): processes share each batch and stay in step, or all end",
         "train",
         "aitrade_cli.checks.train_state:two_processes_learn_as_one",
-        "aitrade check-all --only T7 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1 --devices 2"
+        " -o shared.pt",
     ),
     Row(
         "T8",
         "Sharding for models larger than one card: ZeRO-1 and FSDP2",
-        "train",
+        "check-all",
         "aitrade_cli.checks.train_state:shards_learn_as_the_whole",
         "aitrade check-all --only T8 --quick",
     ),

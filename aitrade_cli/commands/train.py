@@ -125,7 +125,7 @@ def train(
     plot: Plot = None,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # long because Typer takes one parameter an option, and each is handed on once
     """Bars are cut by time: to learn from, to stop by, and an untouched test part that is looked
     at once, at the end. Scale and labels are set by the training part alone, which is proven with
     another future. A network that never sees an edge says so: the report does not choose.
