@@ -113,7 +113,7 @@ class Watcher:
         reading = Reading(time.time(), time.monotonic(), sample, self.machine.sample())
         self.readings += 1
         if self.first is None or self.last is None:
-            self.first, self.cpu_before = reading, time.process_time()
+            self.first = reading
         else:
             self.add(moment_between(self.last, reading, self.sampler_share(reading)))
         self.last = reading
@@ -124,6 +124,8 @@ class Watcher:
         self.show(
             LiveNow(reading, self.moments, self.machine.missing, self.watched_seconds(reading))
         )
+        if self.readings == 1:  # the first writes and draws load what they need
+            self.cpu_before = time.process_time()
         return True
 
     def add(self, moment: Moment) -> None:
@@ -147,7 +149,7 @@ class Watcher:
             self.failures[said] = self.failures.get(said, 0) + 1
 
     def sampler_share(self, reading: Reading) -> float:
-        """Of one core, since the first reading; what came before is start-up."""
+        """Of one core, since the first reading was shown; what came before is start-up."""
         return (time.process_time() - self.cpu_before) / max(self.watched_seconds(reading), 1e-6)
 
     def watched_seconds(self, reading: Reading) -> float:
