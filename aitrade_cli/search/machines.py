@@ -1,5 +1,8 @@
 """The same over several machines: each trial is answered by an actor of a Ray cluster."""
 
+# Ray is an extra, which a checker need not have.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import logging
