@@ -11,6 +11,7 @@ from aitrade_cli.checks.result import CheckResult
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "SAMPLER_MOST", 1.0)  # no test fails by the clock
+    monkeypatch.setattr(checks, "SCREEN_MOST", 1.0)
     monkeypatch.setattr(checks, "MOST_OFF", 0.5)
     monkeypatch.setattr(checks, "BURN_SECONDS", {True: 0.2})
 

@@ -49,7 +49,7 @@ def checkpoints_do_not_stall(quick: bool) -> CheckResult:
     """A checkpoint stalls training a fifth of `torch.save`; a resumed run ends bit for bit."""
     network, optimizer = trained(width=1256)
     state = {"weights": network.state_dict(), "optimizer": optimizer.state_dict()}
-    rounds = 4 if quick else 9
+    rounds = 8 if quick else 16
     with tempfile.TemporaryDirectory() as place:
         saves, costs = saved_both_ways(Path(place), state, rounds)
         halves = {name: one.bfloat16() for name, one in network.state_dict().items()}
