@@ -126,13 +126,15 @@ def test_the_study_has_a_name_of_its_own(recipe: Path) -> None:
 
 
 def test_from_the_shell_in_both_forms(recipe: Path) -> None:
-    words = ("search", str(recipe), "--trials", "1", "-o", str(recipe.parent / "best.toml"))
-    done = aitrade(*words, "--json", "--plot", str(recipe.parent / "a.png"))
+    folder = recipe.parent
+    words = ("search", str(recipe), "--trials", "1", "-o", str(folder / "best.toml"))
+    words += ("--study", str(folder / "study.journal"))
+    done = aitrade(*words, "--json", "--plot", str(folder / "a.png"))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)["data"]
     assert told["goals"] == ["minimize loss"]
     assert told["trials"] == 1
-    assert (recipe.parent / "a.png").read_bytes()[:4] == b"\x89PNG"
+    assert (folder / "a.png").read_bytes()[:4] == b"\x89PNG"
     again = aitrade(*words)
     assert again.returncode == 6
     assert aitrade(*words, "--force", "--maximize", "beauty").returncode == 2

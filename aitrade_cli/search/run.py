@@ -293,7 +293,7 @@ def notes_of(study: Study, settings: Settings) -> tuple[str, ...]:
 
 
 def default_study(recipe: Path) -> Path:
-    """Where a search is remembered without `--study`."""
+    """Where a search is remembered without `--study`: in the current folder."""
     if not recipe.suffix:
         raise BadInput(f"`{recipe}` is no recipe", hint="`aitrade train --init recipe.toml`")
-    return recipe.with_suffix(".study.journal")
+    return Path(recipe.with_suffix(".study.journal").name)

@@ -145,7 +145,8 @@ def settings_for(recipe: Mapping[str, Any], values: Mapping[str, Any]) -> Settin
     told = {**recipe, **values}
     size = told.pop(SIZE, None)
     if size is not None:
-        own = CONFIGS[told["arch"]](int(size), told["split.window"])
+        usual = settings_of(None, told).values  # where the recipe leaves one out
+        own = CONFIGS[usual["arch"]](int(size), usual["split.window"])
         own.pop("window", None)  # the split says it
         told = {name: value for name, value in told.items() if not name.startswith("network.")}
         told |= {f"network.{name}": value for name, value in own.items()}
