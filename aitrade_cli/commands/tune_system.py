@@ -44,7 +44,13 @@ def tune_system(
         str, option("--root", metavar="DIR", help="Root of the host, or of a copy")
     ] = "/",
     only: Annotated[
-        list[str] | None, option("--only", metavar="ID", help="Only these settings or classes")
+        list[str] | None,
+        option(
+            "--only",
+            variable="AITRADE_TUNE_SYSTEM_ONLY",
+            metavar="ID",
+            help="Only these settings or classes",
+        ),
     ] = None,
     skip: Annotated[
         list[str] | None, option("--skip", metavar="ID", help="Not these settings or classes")
