@@ -65,3 +65,18 @@ def test_the_claim_is_met_or_the_shortfall_is_said(
 
 def test_whether_a_bound_passed_is_in_the_data() -> None:
     assert to_data(bound(1.0, 0.5))["passed"] is True
+
+
+def test_a_missed_goal_is_below_claim_and_never_held() -> None:
+    met = Bound("time", 1.4, 1.45, "at_most", "times")
+    missed = Bound("time", 1.6, 1.45, "at_most", "times")
+    assert status_of(CheckResult(Measured(), (), "", (), (met,)), Claim())[0] == "held"
+    status, reason = status_of(CheckResult(Measured(), (), "", (), (missed,)), Claim())
+    assert status == "below_claim"
+    assert reason == "time is 1.6 times, wanted at most 1.45"
+
+
+def test_a_broken_bound_fails_whatever_the_goals_say() -> None:
+    broken = Bound("time", 3.0, 2.0, "at_most", "times")
+    met = Bound("time", 3.0, 4.0, "at_most", "times")
+    assert status_of(CheckResult(Measured(), (broken,), "", (), (met,)), Claim())[0] == "failed"

@@ -55,6 +55,7 @@ def watching_is_cheap(quick: bool) -> CheckResult:
             Case("watched", None, None, f"{told:.2f} CPU seconds of {used:.2f} by the kernel"),
             Case("not read here", None, None, "; ".join(report.missing) or "nothing"),
         ),
+        (Bound("the same with a screen", share_of(drawn), SAMPLER_MOST, "at_most", "of a core"),),
     )
 
 

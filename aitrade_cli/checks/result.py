@@ -59,12 +59,15 @@ class CheckResult:
         bounds: what must hold whatever the gain is: equivalence, exactness.
         cases: the single models behind the mean.
         conditions: device, threads, batch, runs; what the numbers are true of.
+        goals: what the product aims at, on a machine that can give it. A goal that is missed is
+            told as below claim; it never reads as held.
     """
 
     measured: Measured
     bounds: tuple[Bound, ...]
     conditions: str
     cases: tuple[Case, ...] = ()
+    goals: tuple[Bound, ...] = ()
 
 
 def status_of(result: CheckResult, claim: Claim) -> tuple[Status, str | None]:
@@ -76,7 +79,8 @@ def status_of(result: CheckResult, claim: Claim) -> tuple[Status, str | None]:
     broken = [bound for bound in result.bounds if not bound.passed]
     if broken:
         return "failed", "; ".join(describe(bound) for bound in broken)
-    short = shortfalls(result.measured, claim)
+    missed = [describe(goal) for goal in result.goals if not goal.passed]
+    short = [*shortfalls(result.measured, claim), *missed]
     return ("below_claim", "; ".join(short)) if short else ("held", None)
 
 

@@ -50,6 +50,7 @@ LEAST_HALF: Final = 1.35  # times, a whole step in bfloat16; upper end of the in
 LEAST_HALF_SAVED: Final = 0.30
 MOST_SLOWER: Final = 1 / 1.05  # `auto` against float32
 LEAST_RECOMPUTED: Final = 0.90  # of the activation bytes
+MOST_RECOMPUTE_TIME: Final = 1.45
 # Recomputation is one more forward pass. How much of a step that is depends on the processor: the
 # share is measured beside it, and a tenth allowed for the bookkeeping.
 BOOKKEEPING: Final = 0.1
@@ -176,6 +177,7 @@ def activations_are_made_twice(quick: bool) -> CheckResult:
         "6 layers of width 128, batch 16, length 64, dropout 0.1; bytes: what autograd saves in"
         " a forward pass, parameters not counted; memory saved: of the peak, recomputation"
         f" included; the forward pass is {forward:.0%} of a plain step's two passes",
+        goals=(Bound("time", 1.0 / high, MOST_RECOMPUTE_TIME, "at_most", "times"),),
     )
 
 
