@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aitrade_cli.catalog import Claim
 from aitrade_cli.checks.result import Bound, CheckResult, Measured, status_of
+from aitrade_cli.checks.runner import result_from_data
 from aitrade_cli.report.ndjson import to_data
 
 NUMBERS = st.floats(-1e9, 1e9)
@@ -80,3 +81,11 @@ def test_a_broken_bound_fails_whatever_the_goals_say() -> None:
     broken = Bound("time", 3.0, 2.0, "at_most", "times")
     met = Bound("time", 3.0, 4.0, "at_most", "times")
     assert status_of(CheckResult(Measured(), (broken,), "", (), (met,)), Claim())[0] == "failed"
+
+
+def test_goals_come_through_the_process_that_measured_them() -> None:
+    missed = Bound("time", 1.6, 1.45, "at_most", "times")
+    sent = CheckResult(Measured(), (missed,), "here", (), (missed,))
+    data = to_data(sent)
+    assert isinstance(data, dict)
+    assert result_from_data(data) == sent

@@ -169,13 +169,18 @@ def line_from_answer(row: Row, answer: dict[str, Any]) -> CheckLine:
 
 
 def result_from_data(data: dict[str, Any]) -> CheckResult:
-    bounds = [{k: v for k, v in bound.items() if k != "passed"} for bound in data["bounds"]]
     return CheckResult(
         Measured(**data["measured"]),
-        tuple(Bound(**bound) for bound in bounds),
+        bounds_from_data(data["bounds"]),
         data["conditions"],
         tuple(Case(**case) for case in data["cases"]),
+        bounds_from_data(data["goals"]),
     )
+
+
+def bounds_from_data(data: Sequence[dict[str, Any]]) -> tuple[Bound, ...]:
+    told = [{name: value for name, value in one.items() if name != "passed"} for one in data]
+    return tuple(Bound(**one) for one in told)
 
 
 def without_numbers(row: Row, status: Status, reason: str | None) -> CheckLine:
