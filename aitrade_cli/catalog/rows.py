@@ -293,9 +293,10 @@ TRAINING: Final = (
     Row(
         "T3",
         "Model offloading: weights, gradients and moments in main memory between uses",
-        "check-all",
+        "train",
         "aitrade_cli.checks.train_state:offloaded_weights_learn_the_same",
-        "aitrade check-all --only T3 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
+        " --devices 2 --shard full --offload -o offloaded.pt",
     ),
     Row(
         "T4",
@@ -307,16 +308,18 @@ TRAINING: Final = (
     Row(
         "T5",
         "Activation checkpointing: activations freed and computed again going back",
-        "check-all",
+        "train",
         "aitrade_cli.checks.train:activations_are_made_twice",
-        "aitrade check-all --only T5 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
+        " --activation-checkpointing",
     ),
     Row(
         "T6",
         "Learning-rate schedules: OneCycle, cosine with warm restarts, warm-up",
-        "check-all",
+        "train",
         "aitrade_cli.checks.train:rates_are_their_curves",
-        "aitrade check-all --only T6 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
+        " --schedule onecycle",
     ),
     Row(
         "T7",
@@ -329,16 +332,18 @@ TRAINING: Final = (
     Row(
         "T8",
         "Sharding for models larger than one card: ZeRO-1 and FSDP2",
-        "check-all",
+        "train",
         "aitrade_cli.checks.train_state:shards_learn_as_the_whole",
-        "aitrade check-all --only T8 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
+        " --devices 2 --shard full -o sharded.pt",
     ),
     Row(
         "T9",
         "Early stopping over several criteria, financial ones included, luck taken off",
-        "check-all",
+        "train",
         "aitrade_cli.checks.train:luck_is_not_an_edge",
-        "aitrade check-all --only T9 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
+        " --early-stop 'sharpe:max:patience=5'",
     ),
     Row(
         "T10",
@@ -379,9 +384,10 @@ TRAINING: Final = (
     Row(
         "T15",
         "Batch-size finder: the largest that fits, the fastest, multiples of eight",
-        "check-all",
+        "train",
         "aitrade_cli.checks.train:batches_are_found",
-        "aitrade check-all --only T15 --quick",
+        "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
+        " --batch auto --dry-run",
     ),
     Row(
         "T16",
