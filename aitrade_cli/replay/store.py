@@ -222,7 +222,10 @@ class ReplayStore:
 
         Raises:
             NothingToSample: no row can be drawn.
+            Usage: a number is out of its range.
         """
+        if batch < 1:
+            raise Usage(f"a batch has at least 1 row, got `{batch}`")
         ring = self.ring
         partly = ring.total > ring.resident < ring.capacity  # some rows are on disk only
         if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and not partly:

@@ -64,10 +64,16 @@ class Drawing:
         Raises:
             NothingToSample: there is none that can.
         """
+        self.check_drawable()
+        return self.sampler.draw(self.rng, count)
+
+    def check_drawable(self) -> None:
+        """Raises:
+        NothingToSample: there is no row that can be drawn.
+        """
         ring = self.ring
         if min(ring.total, ring.capacity) == ring.unusable:
             raise NothingToSample("the store holds no transition")
-        return self.sampler.draw(self.rng, count)
 
     def mended(
         self, indices: Indices, weights: np.ndarray | None, wish: Wish

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitrade_cli.replay.by_address import CACHE_LINE, copy_bytes, will_read
+from aitrade_cli.replay.by_address import copy_bytes, will_read
 from aitrade_cli.replay.compiled import kernel
 from aitrade_cli.replay.ring import TERMINATED, TRUNCATED
+from aitrade_cli.replay.sampling.uniform import place_shares
 
-FURTHER = 8  # rows between the one that is copied and the one that is asked for
-SMALL = 4096  # bytes of a record; larger ones are asked for by the copying itself
 FLAGS = 32  # where the flags begin in a link
 LOW = 0xFFFFFFFF  # its following row
 GONE = 0x80000000  # the sign of that: none follows
-
-
-@kernel
-def ask_for(record: int, length: int) -> None:
-    if length <= SMALL:
-        for line in range(0, length + CACHE_LINE, CACHE_LINE):
-            will_read(record + line)
 
 
 @kernel
@@ -68,7 +60,8 @@ def gather_steps(
     """Copy the records of live rows, and behind them those that begin with the next states.
 
     ``block`` has room for both, or for the rows alone where those hold their next states.
-    All rows of the ring are in memory. Returns how many rows cannot be drawn: where there
+    All rows of the ring are in memory. Asking ahead for records was measured to gain nothing:
+    the processor already overlaps the copies. Returns how many rows cannot be drawn: where there
     are any, nothing was copied.
     """
     count, capacity, length = len(indices), len(words), records.shape[1]
@@ -79,15 +72,34 @@ def gather_steps(
     source, into = records.ctypes.data, block.ctypes.data
     for half in range(len(block) // count):
         for q in range(count):
-            if places[half, q] >= capacity:  # a spare row, which lies behind the records
-                places[half, q] += resident - capacity
-    for q in range(count + FURTHER):
-        if q < count:
-            for half in range(len(block) // count):
-                ask_for(source + places[half, q] * length, length)
-        done = q - FURTHER
-        if done >= 0:
-            for half in range(len(block) // count):
-                to = into + (half * count + done) * length
-                copy_bytes(to, source + places[half, done] * length, length)
+            place = places[half, q]
+            if place >= capacity:  # a spare row, which lies behind the records
+                place += resident - capacity
+            copy_bytes(into + (half * count + q) * length, source + place * length, length)
     return 0
+
+
+@kernel
+def draw_steps(
+    shares: np.ndarray,
+    start: int,
+    indices: np.ndarray,
+    words: np.ndarray,
+    records: np.ndarray,
+    total: int,
+    resident: int,
+    gamma: float,
+    block: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    discount: np.ndarray,
+) -> int:
+    """The same for the live rows at ``shares[start:]`` of the way from the oldest to the newest.
+
+    Their indices are written to ``indices``, as many as it has room for.
+    """
+    live = min(total, len(words))
+    place_shares(shares, start, total - live, live, indices)
+    return gather_steps(
+        indices, words, records, total, resident, gamma, block, terminated, truncated, discount
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, TypeAlias
+
 import numpy as np
 
 from aitrade_cli.replay.batch import Batch, as_tensors, new_block
@@ -9,8 +11,12 @@ from aitrade_cli.replay.interfaces import Indices
 from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.sampling.drawing import Drawing
 from aitrade_cli.replay.sampling.gathering import Wish
-from aitrade_cli.replay.sampling.gathering_kernels import gather_steps
+from aitrade_cli.replay.sampling.gathering_kernels import draw_steps, gather_steps
+from aitrade_cli.replay.sampling.uniform import Uniform
 from aitrade_cli.replay.schema import NEXT
+
+AT_ONCE: Final = 8192  # random numbers: one draw in 32 of 256 rows waits for them
+Room: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class SingleSteps:
@@ -35,44 +41,65 @@ class SingleSteps:
             for dtype in [np.dtype(field.dtype)]
             for offset in [schema.offset(field.name)]
         ]
+        self.shares, self.used = np.empty(0), 0
+        sampler = drawing.sampler
+        self.uniform = type(sampler) is Uniform  # not of a kind that overrides its draw
 
     def draw(self, count: int, gamma: float, device: str | None) -> Batch:
         """Raises:
         NothingToSample: no row can be drawn.
         """
-        indices, weights = self.drawing.first(count)
-        batch = self.gather(indices, weights, gamma, device)
-        if batch is None:
-            wish = Wish(gamma=gamma)
-            indices, weights = self.drawing.mended(indices, weights, wish)
-            batch = self.gather(indices, weights, gamma, device)
-        if batch is None:
-            raise RuntimeError("rows were mended and still cannot be drawn")
-        return batch
-
-    def gather(
-        self, indices: Indices, weights: np.ndarray | None, gamma: float, device: str | None
-    ) -> Batch | None:
-        """The batch of live rows; None where one of them cannot be drawn."""
-        ring, count = self.ring, len(indices)
-        length = ring.schema.record_bytes
-        block = new_block(self.halves * count, length, device)
-        terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
-        discount = np.empty(count, np.float32)
-        wrong = gather_steps(
-            indices,
-            ring.words,
-            ring.records,
-            ring.total,
-            ring.resident,
-            gamma,
-            block,
-            terminated,
-            truncated,
-            discount,
-        )
+        drawing, ring = self.drawing, self.ring
+        room = self.room(count, device)
+        if self.uniform:
+            drawing.check_drawable()
+            indices, weights = np.empty(count, np.int64), None
+            wrong = draw_steps(
+                *self.next_shares(count),
+                indices,
+                ring.words,
+                ring.records,
+                ring.total,
+                ring.resident,
+                gamma,
+                *room,
+            )
+        else:
+            indices, weights = drawing.first(count)
+            wrong = self.gather(indices, gamma, room)
         if wrong:
-            return None
+            indices, weights = drawing.mended(indices, weights, Wish(gamma=gamma))
+            if self.gather(indices, gamma, room):
+                raise RuntimeError("rows were mended and still cannot be drawn")
+        return self.batch(indices, weights, room, device)
+
+    def next_shares(self, count: int) -> tuple[np.ndarray, int]:
+        """Random numbers, many drawn at once for speed, and where the unused ones begin."""
+        at = self.used
+        if at + count > len(self.shares):
+            self.shares, at = self.drawing.rng.random(max(AT_ONCE, count)), 0
+        self.used = at + count
+        return self.shares, at
+
+    def room(self, count: int, device: str | None) -> Room:
+        """A block for the records, and what the links say: terminated, truncated, discount."""
+        block = new_block(self.halves * count, self.ring.schema.record_bytes, device)
+        terminated, truncated = np.empty(count, np.bool_), np.empty(count, np.bool_)
+        return block, terminated, truncated, np.empty(count, np.float32)
+
+    def gather(self, indices: Indices, gamma: float, room: Room) -> int:
+        """Fill the room from live rows; how many cannot be drawn, and then nothing is filled."""
+        ring = self.ring
+        return gather_steps(
+            indices, ring.words, ring.records, ring.total, ring.resident, gamma, *room
+        )
+
+    def batch(
+        self, indices: Indices, weights: np.ndarray | None, room: Room, device: str | None
+    ) -> Batch:
+        """Name what lies in the room; no byte is copied."""
+        block, terminated, truncated, discount = room
+        count, length = len(indices), self.ring.schema.record_bytes
         made = {
             name: np.ndarray(
                 (count, *shape), dtype, block, half * count * length + offset, (length, *strides)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
+from aitrade_cli.replay.compiled import kernel
 from aitrade_cli.replay.interfaces import Indices, LiveRows, State
+
+
+@kernel
+def place_shares(
+    shares: np.ndarray, start: int, first: int, live: int, indices: np.ndarray
+) -> None:
+    """The rows at ``shares[start:]`` (0 to below 1) of the way through ``live`` ones.
+
+    Twice as fast as random integers; the bias is below a part in 2^53 / rows.
+    """
+    for k in range(len(indices)):
+        indices[k] = first + int(shares[start + k] * live)
 
 
 class Uniform:
@@ -29,11 +42,8 @@ class Uniform:
         if rows is None:
             raise RuntimeError("the sampler was never bound to a store")
         total, first = rows.total, rows.first
-        # Twice as fast as integers; the bias is below a part in 2^53 / rows.
-        places = rng.random(count)
-        places *= total - first
-        drawn = places.astype(np.int64)
-        drawn += first
+        drawn = np.empty(count, np.int64)
+        place_shares(rng.random(count), 0, first, total - first, drawn)
         return drawn, None
 
     def update(self, indices: Indices, priorities: np.ndarray) -> None:
