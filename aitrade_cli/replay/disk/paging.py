@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,12 @@ from aitrade_cli.errors import BadInput
 from aitrade_cli.replay.disk.layout import Layout, Placed
 from aitrade_cli.replay.disk.manifest import RAW
 from aitrade_cli.replay.disk.packing import LOW_BITS, decoded
+from aitrade_cli.replay.disk.reading_kernels import (
+    ADVISE,
+    WHOLE,
+    ask_for_records,
+    read_records,
+)
 from aitrade_cli.replay.interfaces import Codec
 from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.sampling.gathering import Block, Slots
@@ -29,7 +35,6 @@ from aitrade_cli.replay.schema import CHECKSUM_BYTES
 
 READERS: Final = 4
 DECODED_BLOCKS: Final = 64  # of packed segments, kept unpacked
-ADVISE: Final = hasattr(os, "posix_fadvise")
 
 
 class TornRecord(BadInput):
@@ -40,6 +45,16 @@ class TornRecord(BadInput):
     def __init__(self, row: int, said: str) -> None:
         super().__init__(f"row {row} {said}")
         self.row = row
+
+
+class Line(NamedTuple):
+    """A record that is to be read."""
+
+    descriptor: int
+    offset: int  # in the file; -1 in a packed block
+    row: int
+    place: int  # in the batch
+    placed: Placed
 
 
 class Pager:
@@ -96,26 +111,29 @@ class Pager:
         """Read some records to their places, all of them asked for before the first is read."""
         length = self.ring.schema.record_bytes
         plan = list(self.plan(index, places, blocks))
+        lying = [line for line in plan if line.offset >= 0]
+        descriptors = np.array([line.descriptor for line in lying], np.int32)
+        offsets = np.array([line.offset for line in lying], np.int64)
         if ADVISE:
-            for descriptor, offset, *_ in plan:
-                if offset >= 0:
-                    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
-        sealed = length - CHECKSUM_BYTES
-        raw = out.reshape(-1).data
-        for descriptor, offset, row, place, placed in plan:
-            into = raw[place * length : (place + 1) * length]
-            if offset >= 0:
-                os.preadv(descriptor, [into], offset)
-            else:
-                into[:] = self.unpack(placed, row)[row - placed.found.header.first].data
-            kept = int.from_bytes(into[sealed:], "little")
-            if zlib.crc32(into[:sealed], row & LOW_BITS) != kept:
-                raise TornRecord(row, f"in `{placed.path.name}` is torn")
+            ask_for_records(descriptors, offsets, length)
+        into = np.array([line.place for line in lying], np.int64)
+        short = read_records(descriptors, offsets, into, out)
+        if short != WHOLE:
+            raise TornRecord(lying[short].row, f"in `{lying[short].placed.path.name}` is cut off")
+        raw, sealed = out.reshape(-1).data, length - CHECKSUM_BYTES
+        for line in plan:
+            record = raw[line.place * length : (line.place + 1) * length]
+            if line.offset < 0:
+                first = line.placed.found.header.first
+                record[:] = self.unpack(line.placed, line.row)[line.row - first].data
+            kept = int.from_bytes(record[sealed:], "little")
+            if zlib.crc32(record[:sealed], line.row & LOW_BITS) != kept:
+                raise TornRecord(line.row, f"in `{line.placed.path.name}` is torn")
 
     def plan(
         self, index: Slots, places: Slots, blocks: tuple[Slots, list[Placed]]
-    ) -> Iterator[tuple[int, int, int, int, Placed]]:
-        """Descriptor, offset (-1 in a packed block), row and place in the batch of each record."""
+    ) -> Iterator[Line]:
+        """Where each record lies and where it goes."""
         length = self.ring.schema.record_bytes
         positions, every = blocks
         for position, row, place in zip(
@@ -127,7 +145,7 @@ class Pager:
                 raise TornRecord(row, "is in no segment")
             raw = self.codecs[header.codec].name == RAW
             inside = placed.found.offset + header.payload_at + (row - header.first) * length
-            yield self.descriptor(placed.path), inside if raw else -1, row, place, placed
+            yield Line(self.descriptor(placed.path), inside if raw else -1, row, place, placed)
 
     def unpack(self, placed: Placed, row: int) -> Block:
         """The records of a packed block; the blocks read last are kept."""
