@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aitrade_cli.checks.tune import private_quota
 from aitrade_cli.report.ndjson import to_data
 from aitrade_cli.system.host import (
     CpuClock,
@@ -69,24 +70,101 @@ def test_macos_says_what_it_has_with_a_one() -> None:
     assert set_flags(lines) == "hw.optional.arm.FEAT_DotProd"
 
 
+OLD = "sys/fs/cgroup/cpu,cpuacct"
+DOCKER_OLD = f"30 20 0:27 /docker/1 /{OLD} ro - cgroup cgroup rw,cpu,cpuacct\n"
+DOCKER_NEW = "30 20 0:27 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n"
+BOTH = "31 20 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+
+
+def old(folder: str, quota: int) -> dict[str, str]:
+    return {
+        f"{folder}/cpu.cfs_quota_us": f"{quota}\n",
+        f"{folder}/cpu.cfs_period_us": "100000\n",
+    }
+
+
 @pytest.mark.parametrize(
     ("files", "cores"),
     [
-        ({"cpu.max": "50000 100000\n"}, 0.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"sys/fs/cgroup/cpu.max": "50000 100000\n"}, 0.5),
+        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        (old("sys/fs/cgroup/cpu", 250_000), 2.5),
+        (old("sys/fs/cgroup/cpu", -1), None),
         ({}, None),
-        ({"cpu.max": "garbage"}, None),
+        ({"sys/fs/cgroup/cpu.max": "garbage"}, None),
+        ({"proc/self/cgroup": "garbage\n", "proc/self/mountinfo": "more - \n"}, None),
     ],
 )
 def test_a_containers_limit_is_read_in_both_generations(
     files: dict[str, str], cores: float | None, tmp_path: Path
 ) -> None:
+    assert quota_cores(written(tmp_path, files)) == cores
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        (
+            {
+                "proc/self/cgroup": "0::/pod/job\n",
+                "sys/fs/cgroup/cgroup.controllers": "cpu memory\n",
+                "sys/fs/cgroup/pod/job/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/pod/cpu.max": "150000 100000\n",
+            },
+            1.5,
+        ),
+        ({"proc/self/cgroup": "4:cpu,cpuacct:/job\n", **old(f"{OLD}/job", 50_000)}, 0.5),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/1/job\n0::/docker/1\n",
+                "proc/self/mountinfo": DOCKER_OLD + BOTH,
+                **old(f"{OLD}/job", 50_000),
+                **old(OLD, 200_000),
+            },
+            0.5,
+        ),
+        (
+            {
+                "proc/self/cgroup": "0::/../other\n",
+                "proc/self/mountinfo": DOCKER_NEW,
+                "sys/fs/cgroup/cpu.max": "50000 100000\n",
+            },
+            0.5,
+        ),
+    ],
+    ids=["v2, the one above", "v1, our own", "v1, a group within a container", "v2, not seen"],
+)
+def test_the_limit_is_that_of_our_own_group_or_of_one_above(
+    files: dict[str, str], cores: float, tmp_path: Path
+) -> None:
+    assert quota_cores(written(tmp_path, files)) == cores
+
+
+def written(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="ascii")
-    assert quota_cores(tmp_path) == cores
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="ascii")
+    return root
+
+
+def test_a_real_group_within_a_limited_one_is_read_from_inside() -> None:
+    with private_quota() as group:
+        if group is None:
+            pytest.skip("no control group may be made here")
+        inner = group / "job"
+        inner.mkdir()
+        code = (
+            "import sys; from pathlib import Path;"
+            "from aitrade_cli.system.host import quota_cores;"
+            "Path(sys.argv[1], 'cgroup.procs').write_text('0'); print(quota_cores())"
+        )
+        try:
+            told = subprocess.run(
+                [sys.executable, "-c", code, str(inner)], capture_output=True, text=True, check=True
+            )
+        finally:
+            inner.rmdir()
+    assert float(told.stdout) == 0.5
 
 
 def test_what_is_neither_ours_nor_idle_is_taken_by_others() -> None:

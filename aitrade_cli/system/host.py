@@ -14,6 +14,9 @@ from typing import Final
 
 import psutil
 
+from aitrade_cli.system.tuning.cgroups import read_group
+from aitrade_cli.system.tuning.tree import Tree
+
 # What decides which INT8 and bfloat16 kernels a runtime can choose, by the kernel's own names.
 INSTRUCTIONS: Final[Mapping[str, str]] = {
     "avx2": "avx2",
@@ -158,23 +161,13 @@ def sysctl(key: str, *, name_too: bool = False) -> str:
     return done.stdout.strip()
 
 
-def quota_cores(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """The container's CPU limit in cores, or `None` where there is none.
+def quota_cores(root: Path = Path("/")) -> float | None:
+    """CPU limit of our control group and of all above it, in cores; `None` where there is none.
 
     OpenMP and torch do not look at it: more threads than this are stopped for the rest
     of each period, which shows as a long tail.
     """
-    try:
-        limit, period = (root / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        try:
-            limit = (root / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
-        except OSError:
-            return None
-    if limit in {"max", "-1"}:
-        return None
-    return int(limit) / int(period)
+    return read_group(Tree(root)).quota_cores
 
 
 def gpu_names() -> tuple[str, ...]:

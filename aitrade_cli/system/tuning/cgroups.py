@@ -1,8 +1,8 @@
-"""What a control group lets this process have. Version 1 and 2."""
+"""What a control group lets this process have. Version 1, 2, and both side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -28,18 +28,29 @@ class Group:
         return self.throttled / self.periods if self.periods else None
 
 
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """One tree of groups, as far as it is mounted here."""
+
+    folder: str
+    top: str  # the group that the folder shows; in a container, its own
+    controllers: frozenset[str]  # empty for version 2
+
+
 def read_group(tree: Tree) -> Group:
     """Read the limits of our own group and of all groups above it."""
-    version = 2 if tree.exists(f"{MOUNT}/cgroup.controllers") else 1
-    paths = memberships(tree)
+    mounted, paths = hierarchies(tree), memberships(tree)
     cpu, memory = (
-        list(folders(tree, version, paths, controller)) for controller in ("cpu", "memory")
+        list(folders(tree, mounted, paths, controller)) for controller in ("cpu", "memory")
     )
     if not cpu and not memory:
         return Group(None, None, None, 0, 0)
     quotas = [quota for one in cpu if (quota := quota_of(tree, one)) is not None]
     limits = [limit for one in memory if (limit := memory_of(tree, one)) is not None]
-    periods, throttled = throttling(tree, cpu[0]) if cpu else (0, 0)
+    # A group is also stopped by the quota of one above, which alone counts it.
+    stops = [throttling(tree, one) for one in cpu]
+    periods, throttled = max(stops, key=lambda stop: stop[1], default=(0, 0))
+    version = 1 if any("cpu" in one.controllers for one in mounted) else 2
     return Group(version, min(quotas, default=None), min(limits, default=None), periods, throttled)
 
 
@@ -47,30 +58,51 @@ def memberships(tree: Tree) -> dict[str, str]:
     """The path of our group by controller; version 2 under the empty name."""
     found: dict[str, str] = {}
     for line in (tree.text("/proc/self/cgroup") or "").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
         found.update(dict.fromkeys(controllers.split(","), path))
     return found
 
 
-def folders(tree: Tree, version: int, paths: dict[str, str], controller: str) -> Iterator[str]:
-    """Folders of our group for a controller, our own first, then those above.
+def hierarchies(tree: Tree) -> list[Hierarchy]:
+    """What is mounted; guessed from the usual folders where the tree does not say."""
+    found: list[Hierarchy] = []
+    for line in (tree.text("/proc/self/mountinfo") or "").splitlines():
+        mount, _, kind = line.partition(" - ")
+        words, (system, *rest) = mount.split(), kind.split() or [""]
+        if system in {"cgroup", "cgroup2"} and len(words) > 4:
+            controllers = rest[-1].split(",") if system == "cgroup" and rest else ()
+            found.append(Hierarchy(words[4], words[3], frozenset(controllers)))
+    return found or usual_hierarchies(tree)
+
+
+def usual_hierarchies(tree: Tree) -> list[Hierarchy]:
+    if tree.exists(f"{MOUNT}/cgroup.controllers") or tree.exists(f"{MOUNT}/cpu.max"):
+        return [Hierarchy(MOUNT, "/", frozenset())]
+    return [
+        Hierarchy(f"{MOUNT}/{name}", "/", frozenset(name.split(",") if name != "unified" else ()))
+        for name in tree.names(MOUNT)
+    ]
+
+
+def folders(
+    tree: Tree, mounted: Sequence[Hierarchy], paths: dict[str, str], controller: str
+) -> Iterator[str]:
+    """Folders of our group for a controller, our own first, then those above that are seen.
 
     In a container the path may be one that only the host knows; then the mount itself is
     our group.
     """
-    path = PurePosixPath(paths.get("" if version == 2 else controller, "/"))
-    mount = MOUNT if version == 2 else mount_of(tree, controller)
-    if mount is None:
+    first = [one for one in mounted if controller in one.controllers]
+    for hierarchy in first or [one for one in mounted if not one.controllers]:
+        path = PurePosixPath(paths.get(controller if first else "", "/"))
+        if path.is_relative_to(hierarchy.top):
+            path = "/" / path.relative_to(hierarchy.top)
+        for one in (path, *path.parents):
+            folder = hierarchy.folder if str(one) == "/" else f"{hierarchy.folder}{one}"
+            if ".." not in one.parts and tree.exists(folder):
+                yield folder
         return
-    for one in (path, *path.parents):
-        folder = mount if str(one) == "/" else f"{mount}{one}"
-        if tree.exists(folder):
-            yield folder
-
-
-def mount_of(tree: Tree, controller: str) -> str | None:
-    names = [name for name in tree.names(MOUNT) if controller in name.split(",")]
-    return f"{MOUNT}/{names[0]}" if names else None
 
 
 def quota_of(tree: Tree, folder: str) -> float | None:
