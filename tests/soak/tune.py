@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -35,7 +35,7 @@ NOW: Final = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 Backend = Literal["files", "kernel"]
 BACKENDS: Final[tuple[Backend, ...]] = ("files", "kernel")
 At = Callable[[str], None]
-LONGEST_SECONDS: Final = 0.05  # about as long as one run takes
+BEYOND: Final = 1.1  # of a run's length: moments up to its very end, and just after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,54 +100,81 @@ def killed(work: Callable[[At], None], point: str | None, seconds: float = 0.0) 
     return os.WIFSIGNALED(status)
 
 
-def survives(
-    case: Case,
-    folder: Path,
-    *,
-    applying: str | None = None,
-    undoing: str | None = None,
-    seconds: tuple[float, float] | None = None,
-    mend: bool = True,
-) -> bool:
+def lengths(case: Case, folder: Path) -> tuple[float, float]:
+    """Seconds that applying and undoing take in a process of their own, untouched."""
+    tree = case.build(folder)
+    plan = plan_of(tree, case)
+    started = time.perf_counter()
+    killed(lambda at: apply(tree, plan, at), "never")
+    applied = time.perf_counter()
+    killed(lambda at: undo(tree, at), "never")
+    undone = time.perf_counter()
+    shutil.rmtree(folder)
+    return applied - started, undone - applied
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Where one host is killed: at points by name, or after so many seconds."""
+
+    applying: str | None = None
+    undoing: str | None = None
+    seconds: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        named = {"applying": self.applying, "undoing": self.undoing, "after s": self.seconds}
+        return ", ".join(f"{name} {value}" for name, value in named.items() if value)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of all kills."""
+
+    hit: int = 0  # processes that were dead before their work was done
+    missed: int = 0  # moments that came after the end
+    failed: list[str] = field(default_factory=list[str])
+
+    def note(self, dead: bool) -> None:
+        self.hit += dead
+        self.missed += not dead
+
+
+def survives(case: Case, folder: Path, kill: Kill, tally: Tally, *, mend: bool = True) -> bool:
     """Kill once while applying, then once while undoing; whether all is as before in the end."""
     tree = case.build(folder)
     before, plan = case.state(tree), plan_of(tree, case)
     try:
-        early, late = seconds or (0.0, 0.0)
-        if applying or seconds:
-            killed(lambda at: apply(tree, plan, at), applying, early)
+        early, late = kill.seconds or (0.0, 0.0)
+        if kill.applying or kill.seconds:
+            tally.note(killed(lambda at: apply(tree, plan, at), kill.applying, early))
         else:
             apply(tree, plan, lambda _: None)
         if mend:
-            if undoing or seconds:
-                killed(lambda at: undo(tree, at), undoing, late)
+            if kill.undoing or kill.seconds:
+                tally.note(killed(lambda at: undo(tree, at), kill.undoing, late))
             undo(tree, lambda _: None)
         return case.state(tree) == before
     finally:
         shutil.rmtree(folder)
 
 
-def run(cases: Sequence[Case], folder: Path, *, every: int, moments: int, seed: int) -> list[str]:
-    """The kills after which a host was not as before, of every n-th point and some moments."""
-    random, failed = Random(seed), []
+def run(cases: Sequence[Case], folder: Path, *, every: int, moments: int, seed: int) -> Tally:
+    """Kill at every n-th point and at some moments of each case."""
+    random, tally = Random(seed), Tally()
     for case in cases:
         applied, undone = points(case, folder / "host")
         offset = random.randrange(every)
-        failed += [
-            f"{case}: applying, {point}"
-            for point in applied[offset::every]
-            if not survives(case, folder / "host", applying=point)
+        kills = [Kill(applying=point) for point in applied[offset::every]]
+        kills += [Kill(undoing=point) for point in undone[offset::every]]
+        early, late = (BEYOND * one for one in lengths(case, folder / "host"))
+        kills += [
+            Kill(seconds=(random.uniform(0, early), random.uniform(0, late)))
+            for _ in range(moments)
         ]
-        failed += [
-            f"{case}: undoing, {point}"
-            for point in undone[offset::every]
-            if not survives(case, folder / "host", undoing=point)
+        tally.failed += [
+            f"{case}: {kill}" for kill in kills if not survives(case, folder / "host", kill, tally)
         ]
-        for _ in range(moments):
-            seconds = (random.uniform(0, LONGEST_SECONDS), random.uniform(0, LONGEST_SECONDS))
-            if not survives(case, folder / "host", seconds=seconds):
-                failed.append(f"{case}: after {seconds} s")
-    return failed
+    return tally
 
 
 def main(words: Sequence[str]) -> int:
@@ -159,12 +186,13 @@ def main(words: Sequence[str]) -> int:
     assert DEBIAN.is_dir()
     cases = [Case(backend, purpose) for backend in BACKENDS for purpose in PURPOSES]
     with tempfile.TemporaryDirectory() as folder:
-        failed = run(cases, Path(folder), every=asked.every, moments=asked.moments, seed=asked.seed)
-        counts = [len(one) for case in cases for one in points(case, Path(folder) / "host")]
-    sys.stdout.writelines(f"not as before: {one}\n" for one in failed)
-    kills = sum(-(-count // asked.every) for count in counts) + asked.moments * len(cases)
-    sys.stdout.write(f"{kills} kills on {len(cases)} hosts, {len(failed)} not as before\n")
-    return 1 if failed else 0
+        tally = run(cases, Path(folder), every=asked.every, moments=asked.moments, seed=asked.seed)
+    sys.stdout.writelines(f"not as before: {one}\n" for one in tally.failed)
+    sys.stdout.write(
+        f"{tally.hit} kills on {len(cases)} hosts, {len(tally.failed)} not as before; "
+        f"{tally.missed} moments came after the end\n"
+    )
+    return 1 if tally.failed else 0
 
 
 if __name__ == "__main__":
