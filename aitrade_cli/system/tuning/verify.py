@@ -178,7 +178,7 @@ def threads_seen(child: Mapping[str, Any], wanted: str) -> Seen:
     threads = child.get("threads")
     if threads is None:
         return None, "torch is not installed"
-    return str(threads) == wanted, f"torch uses {threads} threads"
+    return str(threads) == wanted, f"torch uses {threads} thread{'s' * (threads != 1)}"
 
 
 def faults_seen(child: Mapping[str, Any], _: str) -> Seen:

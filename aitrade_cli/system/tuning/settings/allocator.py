@@ -13,6 +13,8 @@ TORCH_VARIABLES: Final = "https://docs.pytorch.org/docs/stable/threading_environ
 THP: Final = "/sys/kernel/mm/transparent_hugepage"
 MMAP_THRESHOLD_BYTES: Final = 1 << 30
 TRIM_THRESHOLD_BYTES: Final = 2 << 30
+NO_DECAY: Final = "dirty_decay_ms:-1,muzzy_decay_ms:-1"
+JEMALLOC: Final = "https://jemalloc.net/jemalloc.3.html#opt.dirty_decay_ms"
 
 
 def glibc_only(value: str, facts: Facts, purpose: Purpose) -> Wish:
@@ -49,6 +51,12 @@ def preloaded(stem: str, facts: Facts) -> Wish:
     if path is None:
         return Wish(None, f"{stem} is not installed")
     return Wish(path, f"{path} in place of glibc's malloc, where a measurement asks for it")
+
+
+def decay(facts: Facts, _: Purpose, __: str) -> Wish:
+    if facts.library("libjemalloc") is None:
+        return Wish(None, "libjemalloc is not installed")
+    return Wish(NO_DECAY, "jemalloc returns freed pages at once otherwise, and gains nothing")
 
 
 def enabled(facts: Facts, _: Purpose, __: str) -> Wish:
@@ -92,7 +100,7 @@ SETTINGS: Final = (
         "MALLOC_MMAP_THRESHOLD_",
         mmap_threshold,
         "1 GiB where malloc is glibc's and the host trains",
-        "several times for temporaries of a megabyte and more; none for small models",
+        "several times for temporaries beyond 32 MB, up to twice below; none for small models",
         GLIBC,
         "freed memory stays with the process",
         Whole(0, 1 << 40),
@@ -117,8 +125,21 @@ SETTINGS: Final = (
         "libtcmalloc_minimal",
         "as much as glibc's own thresholds, which need nothing",
     ),
-    preload(
-        6, "jemalloc", "libjemalloc", "none without decay times of -1; slower for small models"
+    preload(6, "jemalloc", "libjemalloc", "about as tcmalloc with the next one; less without it"),
+    Setting(
+        6,
+        "env.MALLOC_CONF",
+        "how soon jemalloc gives freed memory back",
+        "situational",
+        "environment",
+        "MALLOC_CONF",
+        decay,
+        "never, together with jemalloc and only when a measurement asks for both",
+        "most of what jemalloc gains; nothing without it",
+        JEMALLOC,
+        "freed memory stays with the process",
+        Words((NO_DECAY,)),
+        (),
     ),
     Setting(
         7,
@@ -145,7 +166,7 @@ SETTINGS: Final = (
         "THP_MEM_ALLOC_ENABLE",
         torch_huge,
         "1 where the kernel has huge pages and the host trains",
-        "large for tensors of 2 MB and more, with the thresholds larger still",
+        "two to three times for large tensors, more with the thresholds above",
         TORCH_VARIABLES,
         "memory is taken in pieces of 2 MB",
         Words(("0", "1")),
