@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Final
 
 FLOATS: Final = 8_500_000  # 34 MB: beyond the 32 MiB up to which glibc learns to keep memory
-SIDE: Final = 512
-WARM_CALLS: Final = 3
+PRODUCTS: Final = 100  # a call
+# A batch of 64 through one layer of a small network. OpenBLAS shares a product among threads
+# from about 2**18 multiplications on, MKL earlier.
+SHAPES: Final = {"numpy-products": (64, 64, 256), "torch-products": (64, 64, 64)}
+WARM_CALLS: Final = 12  # the heap takes about ten to grow to its size and stay there
+WARM_SECONDS: Final = 0.2  # two periods of the quota, so that no call runs on saved time
 
 
 def plain_temporaries() -> Callable[[], None]:
@@ -44,10 +48,12 @@ def torch_temporaries() -> Callable[[], None]:
 def numpy_products() -> Callable[[], None]:
     import numpy as np
 
-    left = np.ones((SIDE, SIDE), np.float32)
+    batch, before, after = SHAPES["numpy-products"]
+    left, right = np.ones((batch, before), np.float32), np.ones((before, after), np.float32)
 
     def call() -> None:
-        _ = left @ left
+        for _ in range(PRODUCTS):
+            _ = left @ right
 
     return call
 
@@ -55,10 +61,12 @@ def numpy_products() -> Callable[[], None]:
 def torch_products() -> Callable[[], None]:
     import torch
 
-    left = torch.ones(SIDE, SIDE)
+    batch, before, after = SHAPES["torch-products"]
+    left, right = torch.ones(batch, before), torch.ones(before, after)
 
     def call() -> None:
-        _ = left @ left
+        for _ in range(PRODUCTS):
+            _ = left @ right
 
     return call
 
@@ -76,8 +84,10 @@ def main(words: list[str]) -> None:
     call = WORK[kind]()
     for group in groups:
         (Path(group) / "cgroup.procs").write_text("0", encoding="ascii")
-    for _ in range(WARM_CALLS):
+    started, calls = time.perf_counter(), 0
+    while calls < WARM_CALLS or time.perf_counter() - started < WARM_SECONDS:
         call()
+        calls += 1
     before = resource.getrusage(resource.RUSAGE_SELF)
     started, calls = time.perf_counter(), 0
     while time.perf_counter() - started < float(seconds):
