@@ -109,7 +109,7 @@ def low_precision(facts: Facts, _: Purpose, __: str) -> Wish:
         return Wish(None, "this processor multiplies no bfloat16")
     return Wish(
         None,
-        f"{able[0]} is there, but it changes numbers",
+        f"the processor has {able[0]}, but it changes numbers",
         "torch.set_float32_matmul_precision('medium'), after `aitrade quantize --bf16` agrees",
     )
 
