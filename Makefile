@@ -30,6 +30,7 @@ soak: $(STAMP)  ## Full counts of fuzzing and kills
 	$(BIN)/python -m tests.soak.replay --kills 200 --damages 500 --seed 1
 	$(BIN)/python -m tests.soak.tune --moments 200 --seed 1
 	$(BIN)/python -m tests.soak.train --kills 100 --seed 1
+	$(BIN)/python -m tests.soak.profile --least 11
 
 generate: $(STAMP)  ## Rewrite the reference pages, completions and tables
 	$(BIN)/python docs/generate.py

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from aitrade_cli.inference import model_profile
-from aitrade_cli.inference.model_profile import ALL, ONE, inputs, profile_model
+from aitrade_cli.inference.model_profile import ALL, ONE, inputs, on_scale, profile_model
 from aitrade_cli.inference.model_profile_report import ModelProfile, OperatorLine, verdicts_of
-from aitrade_cli.inference.operator_times import least, nodes_in, torch_outputs, with_shares
+from aitrade_cli.inference.operator_times import Turn, nodes_in, torch_outputs
 from aitrade_cli.model.artefact import Artefact
 from aitrade_cli.report.blocks import view
 from aitrade_cli.report.draw import draw
@@ -56,6 +56,7 @@ def test_the_operators_of_a_graph_are_those_of_its_nodes() -> None:
     assert {line.kind for line in profile.operators} & {"Gemm", "FusedGemm", "MatMul"}
     assert profile.largest_output_bytes is None
     assert profile.outputs_reason is not None
+    assert profile.macs == of_torch().macs  # the same network, counted from shapes of the graph
 
 
 def test_outputs_and_macs_are_those_that_the_shapes_say() -> None:
@@ -72,9 +73,12 @@ def test_batches_that_are_longer_than_the_sample_repeat_it() -> None:
 
 
 def test_what_lies_outside_the_operators_is_a_share_of_the_latency() -> None:
-    profile = of_torch()  # planted so slow that the operators are nothing
-    assert profile.outside_share > 0.5
-    assert profile.verdicts[0].command == "aitrade compile tiny.pt --batch 1"
+    profile = of_torch()
+    assert profile.outside_share == pytest.approx(1.0 - profile.operators_us / 10_000.0)
+    assert (
+        verdicts_of(replace(profile, outside_share=0.6))[0].command
+        == "aitrade compile tiny.pt --batch 1"
+    )
 
 
 def line(kind: str, share: float) -> OperatorLine:
@@ -101,19 +105,29 @@ def test_where_nothing_leads_nothing_is_to_be_mended() -> None:
     assert "`aten::tanh` leads with 60 %" in only.said
 
 
-def test_nodes_are_counted_over_whole_runs_and_the_quietest_repeat_is_taken() -> None:
+def test_nodes_are_counted_over_whole_runs() -> None:
     def run(at: int, took: float) -> list[dict[str, object]]:
         name = {"name": "a_kernel_time", "cat": "Node", "args": {"op_name": "Gemm"}}
         return [{"name": "model_run", "ts": at}, {**name, "ts": at + 1, "dur": took}]
 
     events = [event for at in range(6) for event in run(at * 10, 9.0 if at < 4 else 2.0)]
-    assert nodes_in(events, 2) == [OperatorLine("Gemm", 1.0, 2.0, 0.0)]
+    assert nodes_in(events, 2)[1:] == [
+        [OperatorLine("Gemm", 1.0, 9.0, 0.0)],
+        [OperatorLine("Gemm", 1.0, 2.0, 0.0)],
+    ]
 
 
 def test_shares_add_up_and_no_operator_is_no_error() -> None:
-    assert with_shares([]) == ()
-    found = with_shares(least([[line("a", 1.0), line("b", 3.0)], [line("a", 9.0)]]))
+    assert on_scale(Turn([], 5.0), 10.0) == ()
+    found = on_scale(Turn([line("a", 0.01), line("b", 0.03)], 8.0), 10.0)
     assert [(one.kind, one.share) for one in found] == [("b", 0.75), ("a", 0.25)]
+    assert sum(one.microseconds for one in found) == pytest.approx(5.0)  # half of a call, 4 of 8
+
+
+def test_operators_never_take_longer_than_the_call_that_they_make() -> None:
+    watched_while_busy = Turn([line("a", 0.6), line("b", 0.3)], 50.0)
+    found = on_scale(watched_while_busy, 40.0)
+    assert sum(one.microseconds for one in found) == pytest.approx(40.0)
 
 
 def test_the_report_fits_eighty_columns() -> None:

@@ -27,6 +27,7 @@ from aitrade_cli.system.profiling.target import (
 )
 from aitrade_cli.system.profiling.trace import chrome_trace
 from tests.profiling_cases import program, script
+from tests.soak.profile import SCRIPTS, WANTED, first_of
 
 HOOKS_ONLY = Wanted(("hooks",))
 SPIN = """
@@ -225,3 +226,8 @@ def test_a_baseline_is_held_against(tmp_path: Path, watched) -> None:  # noqa: A
     assert equal is not None
     assert not equal.worse
     assert equal.new_findings == ()
+
+
+def test_scripts_that_no_rule_was_written_for_are_told_right() -> None:
+    assert sorted(WANTED) == sorted(path.stem for path in SCRIPTS.glob("*.py"))
+    assert first_of("tables") == WANTED["tables"]  # `make soak` runs all twelve

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,10 +16,19 @@ from hypothesis import strategies as st
 from aitrade_cli.system.profiling.baseline import NotAProfile, read_baseline
 from aitrade_cli.system.profiling.flamegraph import flamegraph_page, flamegraph_svg
 from aitrade_cli.system.profiling.health import debug_switches, throttling
+from aitrade_cli.system.profiling.hooks.containers import Containers
+from aitrade_cli.system.profiling.parallel import worth_of
 from aitrade_cli.system.profiling.readers import line_of_cprofile
 from aitrade_cli.system.profiling.sampling import why_not
 from aitrade_cli.system.profiling.source import Source
-from aitrade_cli.system.profiling.stacks import Frame, cleaned, lines_of, read_speedscope
+from aitrade_cli.system.profiling.stacks import (
+    Frame,
+    before_or_after,
+    cleaned,
+    collapsed,
+    lines_of,
+    read_speedscope,
+)
 from tests.profiling_cases import script
 from tests.shell import ROOT
 
@@ -129,3 +139,77 @@ def test_frames_of_the_watcher_are_not_shown() -> None:
     assert cleaned([Frame(hooks, 1, "main"), Frame("/x/a.py", 2, "f")]) == (
         Frame("/x/a.py", 2, "f"),
     )
+
+
+def test_what_the_watcher_does_before_and_after_is_no_time_of_the_program() -> None:
+    hooks = str(ROOT / "aitrade_cli/system/profiling/hooks/run.py")
+    program = [Frame(hooks, 1, "watched"), Frame(hooks, 2, "execute"), Frame("/x/a.py", 2, "f")]
+    writing = [Frame(hooks, 1, "watched"), Frame(hooks, 9, "leave"), Frame("/x/json.py", 2, "dump")]
+    assert [before_or_after(one) for one in (program, writing, program[2:])] == [False, True, False]
+
+
+def test_a_flamegraph_leaves_out_how_python_imports() -> None:
+    chain = [Frame("<frozen importlib._bootstrap>", at, "_find_and_load") for at in range(4)]
+    stack = (
+        Frame("/x/a.py", 1, "<module>"),
+        *chain,
+        Frame("/lib/torch/__init__.py", 7, "<module>"),
+    )
+    assert collapsed({stack: 2.0}) == {("<module> (a.py:1)", "<module> (torch/__init__.py:7)"): 2.0}
+
+
+class Book:
+    """Keeps rows two names away."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+
+
+class Log:
+    """A list in an object in an object."""
+
+    def __init__(self) -> None:
+        self.rows: list[bytes] = []
+
+
+def test_what_grows_in_a_closure_or_an_object_of_an_object_is_found() -> None:
+    kept: list[bytes] = []
+    steady = [b"x" * 100] * 50
+    book, containers = Book(), Containers()
+
+    def note(row: bytes) -> None:
+        kept.append(row)
+
+    for at in range(2):
+        whole = [b"y" * 1000] * 90 if at else []  # made later, and whole
+        for _ in range(20 * (at + 1)):
+            note(b"z" * 5000)
+            book.log.rows.append(b"z" * 50)
+        containers.look(sys._getframe())
+    names = {row["name"] for row in containers.grown}
+    assert {"kept", "book.log.rows"} <= names
+    assert not {"steady", "whole"} & names
+    assert len(steady) + len(whole) == 140
+
+
+def test_a_closure_is_looked_into_by_the_function_that_is_at_hand() -> None:
+    def recorder() -> Callable[[bytes], None]:
+        seen: list[bytes] = []
+
+        def keep(row: bytes) -> None:
+            seen.append(row)
+
+        return keep
+
+    note = recorder()
+    containers = Containers()
+    for _ in range(2):
+        for _ in range(30):
+            note(b"z" * 5000)
+        containers.look(sys._getframe())
+    assert "note.seen" in {row["name"] for row in containers.grown}
+
+
+def test_several_processes_are_worth_between_one_and_all_of_them() -> None:
+    least, most = worth_of(2)
+    assert 1.0 <= least <= most <= 2.0

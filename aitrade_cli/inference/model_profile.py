@@ -15,7 +15,12 @@ from aitrade_cli.inference.latency import QUICK, Effort, Variant, measure
 from aitrade_cli.inference.latency_report import LatencyReport
 from aitrade_cli.inference.model_profile_report import ModelProfile, OperatorLine, verdicts_of
 from aitrade_cli.inference.opening import windows_for
-from aitrade_cli.inference.operator_times import onnx_operators, torch_operators, torch_outputs
+from aitrade_cli.inference.operator_times import (
+    Turn,
+    onnx_operators,
+    torch_operators,
+    torch_outputs,
+)
 from aitrade_cli.inference.rounds import Launch, Say, launch_worker
 from aitrade_cli.model.artefact import Artefact, NativePackage, OnnxGraph, dump
 from aitrade_cli.model.network import NativeProgram
@@ -59,12 +64,13 @@ def profile_model(
         raise NativeProgram(artefact)
     window = inputs(artefact, batch, seed)
     say("timing operators")
-    operators, runtime = operators_of(artefact, window)
+    turn, runtime = operators_of(artefact, window)
     say("measuring latency")
     report = latencies(artefact, runtime, batch, effort, seed, say, launch)
-    per_call = sum(line.microseconds for line in operators)
     outputs, outputs_reason, macs = layers_of(artefact, window)
     one = report.latencies[0]
+    operators = on_scale(turn, one.latency_us_p50)
+    per_call = sum(line.microseconds for line in operators)
     profile = ModelProfile(
         name=artefact.name,
         path=path or artefact.name,
@@ -93,11 +99,28 @@ def inputs(artefact: Artefact, batch: int, seed: int) -> Float32[np.ndarray, "ba
     return np.ascontiguousarray(np.resize(windows, (batch, *windows.shape[1:])))
 
 
-def operators_of(artefact: Artefact, window: np.ndarray) -> tuple[tuple[OperatorLine, ...], str]:
-    """Operators of one call, dearest first, and the runtime that they ran in."""
+def operators_of(artefact: Artefact, window: np.ndarray) -> tuple[Turn, str]:
+    """Operators of one call beside the call itself, and the runtime that they ran in."""
     if isinstance(artefact.network, OnnxGraph):
         return onnx_operators(artefact.network.proto_bytes, window, CALLS), "onnxruntime"
     return torch_operators(artefact, window, CALLS), "eager"
+
+
+def on_scale(turn: Turn, latency_us: float) -> tuple[OperatorLine, ...]:
+    """Operators with their shares, dearest first, in the time of a call that nobody watches.
+
+    The profiler costs time itself and the host may be busier at one time than at another: what
+    counts is the part of a call that operators took beside calls of the same moment, at most all.
+    """
+    total = sum(line.microseconds for line in turn.operators)
+    if total <= 0.0:
+        return ()
+    factor = min(total / turn.call_us, 1.0) * latency_us / total
+    lines = [
+        OperatorLine(line.kind, line.calls, line.microseconds * factor, line.microseconds / total)
+        for line in turn.operators
+    ]
+    return tuple(sorted(lines, key=lambda line: -line.microseconds))
 
 
 def latencies(
@@ -122,7 +145,8 @@ def layers_of(
 ) -> tuple[Sequence[int], str | None, int | None]:
     """Bytes of each layer's output, why there are none, and multiply-accumulates of a window."""
     if isinstance(artefact.network, OnnxGraph):
-        return (), "ONNX Runtime does not say what its nodes keep", None
+        reason = "ONNX Runtime does not say what its nodes keep"
+        return (), reason, macs_of_graph(artefact.network.proto_bytes, window)
     try:
         return torch_outputs(artefact, window), None, macs_of(artefact, window)
     except AitradeError as error:
@@ -139,3 +163,14 @@ def macs_of(artefact: Artefact, window: np.ndarray) -> int | None:
     if not isinstance(artefact.network, TorchWeights):
         return None  # an exported program has no layers to ask
     return macs(build(artefact), torch.from_numpy(window[:1].copy())) or None
+
+
+def macs_of_graph(proto_bytes: bytes, window: np.ndarray) -> int | None:
+    """The same of an ONNX graph, by the shapes that one window really takes through it."""
+    from aitrade_cli.model.onnx_coverage import multiply_accumulates
+    from aitrade_cli.model.onnx_graph import parse
+    from aitrade_cli.model.onnx_observe import observe
+
+    model = parse(proto_bytes)
+    seen = observe(model, window[:1])
+    return sum(multiply_accumulates(node, seen) for node in model.graph.node) or None

@@ -9,10 +9,10 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,24 @@ SECONDS = 3.0  # after which no more repeats begin: thousands of operators take 
 OPERATORS = ("aten::", "mkldnn", "prim")
 
 
-def torch_operators(artefact: Artefact, window: np.ndarray, calls: int) -> tuple[OperatorLine, ...]:
+class Turn(NamedTuple):
+    """Operators under the profiler, and the same call without it a moment before or after.
+
+    Attributes:
+        operators: of one call, shares not filled in.
+        call_us: of one call that nobody watched, in the same process.
+    """
+
+    operators: list[OperatorLine]
+    call_us: float
+
+    @property
+    def disturbed(self) -> float:
+        """The turn in which both took least is the one that neighbours disturbed least."""
+        return sum(line.microseconds for line in self.operators) + self.call_us
+
+
+def torch_operators(artefact: Artefact, window: np.ndarray, calls: int) -> Turn:
     """Operators of the torch module in eager, with one thread, their own time only.
 
     Raises:
@@ -39,23 +56,31 @@ def torch_operators(artefact: Artefact, window: np.ndarray, calls: int) -> tuple
     runtime = TorchRuntime(artefact, threads=1)
     for _ in range(WARM_UP):
         runtime.run(window)
-    repeats: list[list[OperatorLine]] = []
+    turns: list[Turn] = []
     end = time.monotonic() + SECONDS
-    while not repeats or (len(repeats) < REPEATS and time.monotonic() < end):
+    while not turns or (len(turns) < REPEATS and time.monotonic() < end):
+        plain = call_us(lambda: runtime.run(window), calls)
         with (
             silenced(),
             profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler,
         ):
             for _ in range(calls):
                 runtime.run(window)
-        repeats.append(
-            [
-                OperatorLine(event.key, event.count / calls, event.self_cpu_time_total / calls, 0.0)
-                for event in profiler.key_averages()
-                if event.self_cpu_time_total > 0 and event.key.startswith(OPERATORS)
-            ]
-        )
-    return with_shares(least(repeats))
+        lines = [
+            OperatorLine(event.key, event.count / calls, event.self_cpu_time_total / calls, 0.0)
+            for event in profiler.key_averages()
+            if event.self_cpu_time_total > 0 and event.key.startswith(OPERATORS)
+        ]
+        turns.append(Turn(lines, plain))
+    return min(turns, key=lambda turn: turn.disturbed)
+
+
+def call_us(call: Callable[[], object], calls: int) -> float:
+    """Microseconds of one call."""
+    begun = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - begun) / calls * 1e6
 
 
 @contextmanager
@@ -70,11 +95,6 @@ def silenced() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def least(repeats: Sequence[list[OperatorLine]]) -> list[OperatorLine]:
-    """The repeat that took the least: the one that neighbours disturbed least."""
-    return min(repeats, key=lambda lines: sum(line.microseconds for line in lines))
 
 
 def torch_outputs(artefact: Artefact, window: np.ndarray) -> list[int]:
@@ -100,7 +120,7 @@ def torch_outputs(artefact: Artefact, window: np.ndarray) -> list[int]:
     return sizes
 
 
-def onnx_operators(proto_bytes: bytes, window: np.ndarray, calls: int) -> tuple[OperatorLine, ...]:
+def onnx_operators(proto_bytes: bytes, window: np.ndarray, calls: int) -> Turn:
     """Nodes of the graph in ONNX Runtime, with one thread, by kind.
 
     Raises:
@@ -112,22 +132,33 @@ def onnx_operators(proto_bytes: bytes, window: np.ndarray, calls: int) -> tuple[
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "run")
         try:
+            bare = onnxruntime.InferenceSession(
+                proto_bytes, options, providers=["CPUExecutionProvider"]
+            )
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "run")
             session = onnxruntime.InferenceSession(
                 proto_bytes, options, providers=["CPUExecutionProvider"]
             )
-            for _ in range(WARM_UP + calls * REPEATS):
-                session.run(None, {session.get_inputs()[0].name: window})
+            given = {session.get_inputs()[0].name: window}
+            for _ in range(WARM_UP):
+                session.run(None, given)
+                bare.run(None, given)
+            plain = []
+            for _ in range(REPEATS):
+                plain.append(call_us(lambda: bare.run(None, given), calls))
+                for _ in range(calls):
+                    session.run(None, given)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         except Exception as error:  # its exceptions share no base class of their own
             raise CannotRun(f"ONNX Runtime stopped: {first_line(error)}") from error
-    return with_shares(nodes_in(events, calls))
+    turns = [Turn(*both) for both in zip(nodes_in(events, calls)[-REPEATS:], plain, strict=True)]
+    return min(turns, key=lambda turn: turn.disturbed)
 
 
-def nodes_in(events: list[dict[str, Any]], calls: int) -> list[OperatorLine]:
-    """Nodes of the ``calls`` runs in a row that took the least, by kind."""
+def nodes_in(events: list[dict[str, Any]], calls: int) -> list[list[OperatorLine]]:
+    """Nodes by kind, of every ``calls`` runs in a row; the runs left over are the first ones."""
     starts = sorted(event["ts"] for event in events if event.get("name") == "model_run")
     kept = starts[-(len(starts) // calls) * calls :] if len(starts) >= calls else starts
     edges = [*kept[::calls], float("inf")]
@@ -138,18 +169,7 @@ def nodes_in(events: list[dict[str, Any]], calls: int) -> list[OperatorLine]:
         place = bisect_right(edges, event.get("ts", -1)) - 1
         if event.get("cat") == "Node" and kind and timed and place >= 0:
             repeats[place][kind].append(float(event["dur"]))
-    return least(
-        [
-            [OperatorLine(k, len(v) / calls, sum(v) / calls, 0.0) for k, v in spent.items()]
-            for spent in repeats
-        ]
-    )
-
-
-def with_shares(found: list[OperatorLine]) -> tuple[OperatorLine, ...]:
-    total = sum(line.microseconds for line in found) or 1.0
-    lines = [
-        OperatorLine(line.kind, line.calls, line.microseconds, line.microseconds / total)
-        for line in found
+    return [
+        [OperatorLine(k, len(v) / calls, sum(v) / calls, 0.0) for k, v in spent.items()]
+        for spent in repeats
     ]
-    return tuple(sorted(lines, key=lambda line: -line.microseconds))

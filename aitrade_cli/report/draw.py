@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import StringIO, TextIOBase
 from typing import TextIO
 
+from rich.cells import cell_len, chop_cells
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table as RichTable
@@ -60,11 +61,43 @@ def refreshing(stream: TextIO) -> Iterator[Callable[[Iterable[Block]], None]]:
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show(blocks: Iterable[Block]) -> None:
-            page = Page()
-            draw_blocks(page, blocks)
-            live.update(Group(*page.parts), refresh=True)
+            live.update(Group(*parts_of(blocks, console.width)), refresh=True)
 
         yield show
+
+
+def parts_of(blocks: Iterable[Block], width: int) -> Iterator[RenderableType]:
+    """Blocks for a screen that is drawn again and again.
+
+    Facts are laid out here as one text: Rich's grid takes several times as long for the same
+    picture, and whoever watches a job must not take from it.
+    """
+    for position, block in enumerate(blocks):
+        page = Page()
+        if position:
+            page.print()
+        if isinstance(block, Facts):
+            page.print(facts_text(block, width))
+        else:
+            draw_blocks(page, (block,))
+        yield from page.parts
+
+
+def facts_text(block: Facts, width: int) -> Text:
+    """Labels dim and as wide as the widest, figures beside them, folded at the right edge."""
+    text = Text(no_wrap=True, end="")
+    if block.title:
+        text.append(f"{plain(block.title)}\n", style="italic")
+    rows = [(plain(label), plain(value)) for label, value in block.rows]
+    beside = max((cell_len(label) for label, _ in rows), default=0)
+    room = max(width - beside - 2, 1)
+    for number, (label, value) in enumerate(rows):
+        text.append("\n" if number else "")
+        text.append(label + " " * (beside - cell_len(label)), style="dim")
+        for at, line in enumerate(chop_cells(value, room)):
+            text.append(f"\n{' ' * beside}  {line}" if at else f"  {line}")
+    text.append("\n")
+    return text
 
 
 def draw_blocks(console: Console | Page, blocks: Iterable[Block]) -> None:

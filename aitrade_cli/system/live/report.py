@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Literal
 
 from aitrade_cli.report.blocks import Block, Facts, Notes, Verdict, view
@@ -91,7 +92,8 @@ def per_second(value: float | None) -> str:
 
 @view.register
 def _(now: LiveNow) -> Sequence[Block]:
-    job, moments = now.reading.job, now.moments
+    # An hour of moments is thousands; no curve here shows more than its cells.
+    job, moments = now.reading.job, list(islice(reversed(now.moments), SPARK_CELLS))[::-1]
     title = f"{job.name} ({seconds_text(now.watched_seconds)})"
     if not moments:
         return (Facts(title, (("Memory", bytes_text(job.rss_bytes)),)),)
@@ -115,15 +117,15 @@ def _(now: LiveNow) -> Sequence[Block]:
         ),
         ("Threads", f"{count_text(job.threads)} in {count_text(job.processes)} processes"),
     ]
-    return (Facts(title, rows), Facts("This machine", machine_rows(now)))
+    return (Facts(title, rows), Facts("This machine", machine_rows(now, moments)))
 
 
-def machine_rows(now: LiveNow) -> list[tuple[str, str]]:
-    last = now.moments[-1]
+def machine_rows(now: LiveNow, moments: Sequence[Moment]) -> list[tuple[str, str]]:
+    last = moments[-1]
     rows = [
         (
             f"Waited for {name}",
-            curve_text(share_text(share), [m.stalled_shares.get(name, 0.0) for m in now.moments]),
+            curve_text(share_text(share), [m.stalled_shares.get(name, 0.0) for m in moments]),
         )
         for name, share in last.stalled_shares.items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from typing import Any
 
 from aitrade_cli.system.host import quota_cores, usable_cores
 from aitrade_cli.system.profiling.hooks.recorder import is_user_file
+from aitrade_cli.system.profiling.hooks.sampler import EVERY_SECONDS_ALONE
 from aitrade_cli.system.profiling.launch import Run
+from aitrade_cli.system.profiling.sampling import RATE
 from aitrade_cli.system.profiling.stacks import LineTime, importing, lines_of, waits
 
 
@@ -53,6 +56,8 @@ class Evidence:
     environment: Mapping[str, str] = field(default_factory=dict)
     cores: int = 1
     outside: bool = False  # whether the lines come from an outside sampler
+    # What processes at once get done here, in times of one alone; None: nobody asked.
+    parallel: tuple[float, float] | None = None
     free_bytes: int = 0
 
     def seconds(self, *kinds: str) -> float:
@@ -72,6 +77,11 @@ class Evidence:
         """Outermost call sites in the user's files, longest first."""
         found = [one for one in self.sites if one.kind == kind and not one.outer]
         return sorted((one for one in found if is_user_file(one.file)), key=lambda s: -s.seconds)
+
+    def spread(self, share: float) -> float:
+        """Two standard errors of a share that was counted in samples."""
+        rate = RATE if self.outside else 1.0 / EVERY_SECONDS_ALONE
+        return 2.0 * math.sqrt(max(share * (1.0 - share), 0.0) / max(rate * self.wall, 1.0))
 
     def at(self, file: str, line: int) -> LineTime | None:
         """What the samples say of one line."""

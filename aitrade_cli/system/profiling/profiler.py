@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import psutil
@@ -15,6 +15,7 @@ from aitrade_cli.system.profiling.collectors import DEFAULT, collect, plan_of
 from aitrade_cli.system.profiling.evidence import Evidence, evidence_of
 from aitrade_cli.system.profiling.health import debug_switches, health_between, read_host
 from aitrade_cli.system.profiling.launch import Order, Run, run
+from aitrade_cli.system.profiling.parallel import worth_of
 from aitrade_cli.system.profiling.report import (
     CollectorLine,
     HostHealth,
@@ -24,6 +25,7 @@ from aitrade_cli.system.profiling.report import (
     ProfileReport,
 )
 from aitrade_cli.system.profiling.rules import findings_of
+from aitrade_cli.system.profiling.rules.feeding import MOST_WORKERS, WAIT
 from aitrade_cli.system.profiling.rules.prediction import place_of
 from aitrade_cli.system.profiling.stacks import Stacks
 from aitrade_cli.system.profiling.target import Program
@@ -93,6 +95,8 @@ def profile_program(
     switches = debug_switches(os.environ)
     health = health_between(before, read_host(), own, switches)
     evidence = evidence_of(seen, dict(os.environ), psutil.virtual_memory().available)
+    if evidence.share("loader") >= WAIT and evidence.cores > 1:
+        evidence = replace(evidence, parallel=worth_of(min(evidence.cores, MOST_WORKERS)))
     findings = findings_of(evidence)
     others = plan.others if not seen.interrupted else ()
     extra = collect(program, others, seen.wall_seconds, say)
@@ -213,8 +217,6 @@ def memory_of(evidence: Evidence, seen: Run) -> MemoryUse | None:
 
 
 def with_memory(report: ProfileReport, by_line: tuple[tuple[str, int], ...]) -> ProfileReport:
-    from dataclasses import replace
-
     if report.memory is None or not by_line:
         return report
     return replace(report, memory=replace(report.memory, by_line=by_line))

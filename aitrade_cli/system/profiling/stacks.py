@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -98,7 +98,15 @@ def add_profile(
     into: defaultdict[tuple[Frame, ...], float], profile: Mapping[str, Any], frames: list[Frame]
 ) -> None:
     for stack, weight in zip(profile["samples"], profile["weights"], strict=True):
-        into[cleaned(frames[at] for at in stack)] += weight
+        found = [frames[at] for at in stack]
+        if not before_or_after(found):
+            into[cleaned(found)] += weight
+
+
+def before_or_after(frames: Sequence[Frame]) -> bool:
+    """Whether the watcher itself worked, setting up or writing down, and not the program."""
+    ours = [one.function for one in frames if one.file.startswith(HERE)]
+    return bool(ours) and "execute" not in ours
 
 
 def cleaned(frames: Iterable[Frame]) -> tuple[Frame, ...]:
@@ -138,12 +146,15 @@ def lines_of(stacks: Mapping[tuple[Frame, ...], float]) -> list[LineTime]:
 
 
 def collapsed(stacks: Mapping[tuple[Frame, ...], float]) -> dict[tuple[str, ...], float]:
-    """The same by names that a flamegraph shows."""
+    """The same by names that a flamegraph shows; how Python imports is left out of it."""
     named: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for stack, seconds in stacks.items():
-        named[tuple(label(one) for one in stack)] += seconds
+        named[tuple(label(one) for one in stack if one.file not in IMPORTING)] += seconds
     return dict(named)
 
 
 def label(frame: Frame) -> str:
-    return f"{frame.function} ({Path(frame.file).name}:{frame.line})"
+    """`function (file:line)`; a package's first file by the name of the package."""
+    path = Path(frame.file)
+    name = f"{path.parent.name}/{path.name}" if path.name == "__init__.py" else path.name
+    return f"{frame.function} ({name}:{frame.line})"

@@ -5,34 +5,33 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from aitrade_cli.system.profiling.hooks.recorder import is_user_file
 
 FEWEST: Final = 8  # shorter ones are not watched
 MOST_NAMED: Final = 5
+CONTAINERS: Final = (list, deque, dict, set)
+DEEPEST: Final = 3  # names of attributes and closures in a row
 
 
 class Containers:
-    """Lengths of containers at two times; those that grew, by the name they are reached under."""
+    """Lengths of containers when first seen; those that grew, by the name they are reached by."""
 
     def __init__(self) -> None:
         self.first: dict[int, int] = {}
         self.grown: list[dict[str, Any]] = []
 
     def look(self, frame: FrameType) -> None:
-        """Count now. From the second time on, name what grew and is in reach of the stack."""
+        """Count now, and name what grew since it was first seen and is in reach of the stack."""
         # Only by their names: `gc.get_objects` would also hold tuples that another thread is
         # about to resize, and Python refuses to resize a tuple that two hold.
-        found = list(named(frame))
-        if not self.first:
-            self.first = {id(one): len(one) for _, _, _, one in found}
-            return
         rows = []
-        for file, function, name, one in found:
-            before = self.first.get(id(one), 0)
-            if len(one) >= max(FEWEST, 1.5 * before):
+        for file, function, name, one in named(frame):
+            # One that appears later is counted from then: what is made whole never grew.
+            before = self.first.setdefault(id(one), len(one))
+            if len(one) >= max(FEWEST, 1.5 * before) and len(one) > before:
                 rows.append(row_of(file, function, name, one, before))
         rows.sort(key=lambda row: -row["held_bytes"])
         self.grown = rows[:MOST_NAMED]
@@ -45,7 +44,10 @@ def named(frame: FrameType | None) -> Iterator[tuple[str, str, str, Any]]:
         code = frame.f_code
         if is_user_file(code.co_filename):
             for scope in (frame.f_locals, frame.f_globals):
-                for name, value in list(scope.items()):
+                at_hand = list(scope.items())
+                # By its own name where it has one, rather than by a function that keeps it too.
+                at_hand.sort(key=lambda pair: not isinstance(pair[1], CONTAINERS))
+                for name, value in at_hand:
                     yield from reached(code.co_filename, code.co_name, name, value, seen)
         frame = frame.f_back
 
@@ -56,18 +58,50 @@ def reached(
     name: str,
     value: Any,  # noqa: ANN401
     seen: set[int],
+    deep: int = DEEPEST,
 ) -> Iterator[tuple[str, str, str, Any]]:
-    if isinstance(value, list | deque | dict | set):
-        if id(value) not in seen and not name.startswith("__"):
-            seen.add(id(value))
-            yield file, function, name, value
+    """A container itself, or those in an object's attributes or a function's closure."""
+    if id(value) in seen or name.startswith("__"):
         return
+    if isinstance(value, CONTAINERS):
+        seen.add(id(value))
+        yield file, function, name, value
+        return
+    if isinstance(value, type | ModuleType) or deep == 0:
+        return
+    for inner, one in parts_of(value):
+        if isinstance(one, CONTAINERS) or belongs_to_user(one):
+            seen.add(id(value))
+            yield from reached(file, function, f"{name}.{inner}", one, seen, deep - 1)
+
+
+def parts_of(value: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
+    """What a function closes over, what a method is bound to, or an object's attributes."""
+    if isinstance(value, FunctionType):
+        names, cells = value.__code__.co_freevars, value.__closure__ or ()
+        return [(name, cell.cell_contents) for name, cell in zip(names, cells, strict=True)
+                if filled(cell)]  # fmt: skip
+    if isinstance(value, MethodType):
+        return [(value.__name__, value.__self__)]
     inner = getattr(value, "__dict__", None)
-    if type(inner) is dict and not isinstance(value, type(sys)) and not isinstance(value, type):
-        for attribute, one in list(inner.items()):
-            if isinstance(one, list | deque | dict | set) and id(one) not in seen:
-                seen.add(id(one))
-                yield file, function, f"{name}.{attribute}", one
+    return list(inner.items()) if type(inner) is dict else []
+
+
+def filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # the variable has no value yet
+        return False
+
+
+def belongs_to_user(value: Any) -> bool:  # noqa: ANN401
+    """Whether the user wrote it, so that what hangs on it is looked at as well."""
+    if isinstance(value, FunctionType):
+        return is_user_file(value.__code__.co_filename)
+    if isinstance(value, MethodType):
+        return belongs_to_user(value.__func__)
+    module = sys.modules.get(type(value).__module__)
+    return is_user_file(getattr(module, "__file__", None) or "<built in>")
 
 
 def row_of(file: str, function: str, name: str, one: Any, before: int) -> dict[str, Any]:  # noqa: ANN401

@@ -26,6 +26,7 @@ from aitrade_cli.system.profiling.hooks.torch_calls import TorchCalls
 from aitrade_cli.system.profiling.hooks.torch_profile import TorchProfile
 
 INTERRUPTED: Final = 130
+PR_SET_PDEATHSIG: Final = 1
 PR_SET_PTRACER: Final = 0x59616D61
 ANY_PROCESS: Final = ctypes.c_ulong(-1 & (2**64 - 1))
 PAGE_TRIES: Final = 4096
@@ -38,6 +39,7 @@ def main(order_file: str) -> int:
     (the file to leave, or null for a plain run), ``texts`` (other text for some files),
     ``ready`` and ``go`` (pipes to wait on for an outside sampler), ``alone`` and ``events``.
     """
+    end_with_parent()
     order = json.loads(Path(order_file).read_text(encoding="utf-8"))
     if order.get("texts"):
         sys.meta_path.insert(0, Replaced(order["texts"]))
@@ -200,6 +202,12 @@ def let_others_look() -> None:
     """Where only a parent may look into a process, let the sampler look too."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY_PROCESS, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Where whoever watches is killed, nobody is left to end the program."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def wait_for_go(order: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ EVERY_SECONDS: Final = 0.05
 EVERY_SECONDS_ALONE: Final = 0.01
 FIRST_LOOK: Final = 0.3  # seconds after the imports; containers are counted then, and ever rarer
 LATER: Final = 1.6  # times as late, the next look
+LATEST: Final = 2.0  # seconds between two looks: a program may end at any time
 # A thread that wants to run while another works through bytecode waits for the interpreter's
 # switch interval; while that one is inside a numpy or torch call, it need not wait.
 WAITED_SECONDS: Final = 0.6 * sys.getswitchinterval()
@@ -54,7 +55,7 @@ class Sampler(threading.Thread):
             self.note(at, frame, used, used.ru_minflt - faults, waited > WAITED_SECONDS)
             faults = used.ru_minflt
             if frame is not None and self.due is not None and at >= self.due:
-                self.due = self.ready + LATER * (at - self.ready)
+                self.due = min(self.ready + LATER * (at - self.ready), at + LATEST)
                 self.look(frame)
             del frame
             slept = time.perf_counter()
@@ -82,11 +83,12 @@ class Sampler(threading.Thread):
             return
         if imports(frame):
             self.importing += 1
+            self.due = None  # what was made while importing is no growth
             return
-        if self.due is None:
-            self.ready, self.due = at, at + FIRST_LOOK
         near = user_frame(frame)
         if is_user_file(near.f_code.co_filename):
+            if self.due is None:
+                self.ready, self.due = at, at + FIRST_LOOK
             row = self.lines.setdefault((near.f_code.co_filename, near.f_lineno), [0, 0, 0])
             row[0] += 1
             row[1] += faults

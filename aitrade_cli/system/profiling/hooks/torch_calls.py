@@ -23,6 +23,7 @@ class TorchCalls:
         self.facts = recorder.facts
         self.undo: list[Callable[[], None]] = []
         self.torch: Any = None
+        self.compiling = False  # from then on none is put in again
 
     def install(self, torch: ModuleType) -> None:
         """Everything, once torch has been imported."""
@@ -40,6 +41,8 @@ class TorchCalls:
 
     def install_traced(self) -> None:
         """Hooks on what compiled code calls too: `torch.compile` would follow them."""
+        if self.compiling:  # it imports its compiler only when it is called
+            return
         tensor, timed = self.torch.Tensor, self.recorder.timed
         for name in SYNCING:
             call = timed("sync", getattr(tensor, name), enough=self.remove_traced)
@@ -141,6 +144,7 @@ class TorchCalls:
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             if key == "compiled":
+                self.compiling = True
                 self.remove_traced()
             at = sys._getframe(1)
             if not is_user_file(at.f_code.co_filename):  # torch sets and resets its own switches

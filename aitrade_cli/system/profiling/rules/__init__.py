@@ -7,7 +7,12 @@ from typing import Final
 
 from aitrade_cli.system.profiling.evidence import Evidence
 from aitrade_cli.system.profiling.report import Finding
-from aitrade_cli.system.profiling.rules.feeding import slow_loader, slow_parsing, start_up
+from aitrade_cli.system.profiling.rules.feeding import (
+    parsing_in_python,
+    slow_loader,
+    slow_parsing,
+    start_up,
+)
 from aitrade_cli.system.profiling.rules.prediction import NoSources, Sources
 from aitrade_cli.system.profiling.rules.processor import (
     collecting,
@@ -33,8 +38,9 @@ Rule = Callable[[Evidence, Sources], Iterator[Finding]]
 # Earlier rules explain more: a later finding at the same line says the same with less.
 RULES: Final[tuple[Rule, ...]] = (
     growing_memory, anomaly_mode, debug_environment, too_many_threads, tiny_batches,
-    recompilations, slow_parsing, single_elements, repeated_copies, waiting_checkpoint,
-    slow_loader, slow_optimizer, returned_pages, python_loop, collecting, start_up,
+    recompilations, slow_parsing, parsing_in_python, single_elements, repeated_copies,
+    waiting_checkpoint, slow_loader, slow_optimizer, returned_pages, python_loop, collecting,
+    start_up,
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,13 +18,24 @@ from aitrade_cli.system.profiling.rules.prediction import (
     source_fix,
     sure,
 )
-from aitrade_cli.system.profiling.source import Edit, Source, keyword_of, number_of
+from aitrade_cli.system.profiling.source import (
+    Edit,
+    Function,
+    Loop,
+    Source,
+    dotted,
+    keyword_of,
+    number_of,
+)
+from aitrade_cli.system.profiling.stacks import LineTime
 
 WAIT: Final = 0.10  # shares of the wall time from which on a finding is worth a line
 PARSING: Final = 0.10
 START_UP: Final = 0.30
 MOST_WORKERS: Final = 8
-WORKER_SECONDS: Final = 0.15  # to start one, an epoch
+WORKER_SECONDS: Final = (0.03, 0.2)  # to start one, an epoch
+HANDING: Final = 0.15  # of what workers made: packing it up and taking it out again
+PARQUET: Final = "parse once and keep the bars as Parquet; read text with `pyarrow.csv.read_csv`"
 OTHER_THREADS: Final = 0.5  # of the CPU time, by then the network keeps several cores busy
 
 
@@ -44,26 +56,34 @@ def slow_loader(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
             sure(evidence, wait),
         )  # fmt: skip
         return
-    workers, saved = workers_for(evidence, wait, sites[0])
+    workers, least, most = workers_for(evidence, wait, sites[0])
     place = hottest_item(evidence) or place_of(loader["file"], loader["line"])
     yield finding(
         "slow_loader", place, share, "batches are made while the network waits",
-        (0.3 * saved / wait, min(1.15 * saved / wait, 1.0)),
+        (least / wait, min(most / wait, 1.0)),
         loader_fix(sources, loader, workers), sure(evidence, wait),
     )  # fmt: skip
 
 
-def workers_for(evidence: Evidence, wait: float, site: Site) -> tuple[int, float]:
-    """How many loader processes, and the seconds that they would save at best."""
+def workers_for(evidence: Evidence, wait: float, site: Site) -> tuple[int, float, float]:
+    """How many loader processes, and the least and the most seconds that they would save."""
     steps = evidence.seconds("forward", "backward", "optimizer", "sync")
     busy = site.cpu_seconds / max(site.seconds, 1e-9)  # 1: computing, 0: waiting for a disk
     if busy < 0.5:
         workers = min(MOST_WORKERS, max(2, math.ceil(wait / max(steps, 1e-9))))
-        after = max(steps, wait / workers)
+        worth = (float(workers), float(workers))
     else:
         workers = max(1, min(MOST_WORKERS, evidence.cores))
-        after = max(steps, wait / workers, (wait + steps) / evidence.cores)
-    return workers, max(wait + steps - after - WORKER_SECONDS * workers, 0.05 * wait)
+        worth = evidence.parallel or (0.5 * (1 + evidence.cores), float(evidence.cores))
+    least, most = (
+        wait + steps - max(steps, cost * wait / min(at_once, workers),
+                           (cost * wait + steps) / (at_once if busy >= 0.5 else workers))
+        - each * workers
+        for at_once, cost, each in zip(
+            worth, (1.0 + HANDING, 1.0), WORKER_SECONDS[::-1], strict=True
+        )
+    )  # fmt: skip
+    return workers, max(least, 0.0), max(most, 0.05 * wait)
 
 
 def hottest_item(evidence: Evidence) -> str | None:
@@ -101,8 +121,43 @@ def slow_parsing(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def parsing_in_python(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
+    """Text is taken apart by Python itself: rows of `csv`, lines that are split, JSON by line."""
+    spent: dict[tuple[str, int], list[LineTime]] = defaultdict(list)
+    for one in evidence.lines:
+        source = sources.get(one.file)
+        around = source.function_at(one.line) or source.tree if source else None
+        if around is not None and parses_text(around):
+            spent[one.file, getattr(around, "lineno", 0)].append(one)
+    for lines in spent.values():
+        seconds = sum(one.seconds for one in lines)
+        share, hottest = seconds / evidence.wall, max(lines, key=lambda one: one.seconds)
+        if share < PARSING:
+            continue
+        yield finding(
+            "slow_parsing", place_of(hottest.file, hottest.line), share,
+            "text is parsed into numbers cell by cell, in Python", (0.6, 0.985), advice(PARQUET),
+            sure(evidence, seconds), evidence.spread(share),
+        )  # fmt: skip
+
+
+def parses_text(around: ast.AST) -> bool:
+    """Whether code reads rows of text in a loop and turns what it finds into numbers."""
+    if isinstance(around, ast.Module):  # what stands in functions is looked at there
+        inside = [node for part in around.body if not isinstance(part, Function | ast.ClassDef)
+                  for node in ast.walk(part)]  # fmt: skip
+    else:
+        inside = list(ast.walk(around))
+    calls = {dotted(node.func) for node in inside if isinstance(node, ast.Call)}
+    loops = any(isinstance(node, Loop | ast.comprehension) for node in inside)
+    rows = {"csv.reader", "csv.DictReader", "DictReader", "json.loads"} & calls
+    split = any(name.endswith((".split", ".partition")) for name in calls)
+    numbers = {"float", "int", "Decimal"} & calls
+    return loops and (bool(rows) or (split and bool(numbers)))
+
+
 def parsing_fix(source: Source | None, site: Site) -> Fix:
-    told = advice("parse once and keep the bars as Parquet; read text with `pyarrow.csv.read_csv`")
+    told = advice(PARQUET)
     if source is None:
         return told
     call = source.call_at(site.line, "genfromtxt", "loadtxt", "read_csv")

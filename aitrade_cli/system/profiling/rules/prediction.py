@@ -80,10 +80,17 @@ def finding(
     recoverable: tuple[float, float],
     fix: Fix,
     confidence: Confidence = "medium",
+    spread: float = 0.0,
 ) -> Finding:
-    """A finding whose gain follows from its share by Amdahl's law."""
+    """A finding whose gain follows from its share by Amdahl's law.
+
+    ``recoverable`` is the least and the most of the share that the fix takes away, ``spread``
+    how far the share itself may be off where it was counted in samples.
+    """
     share = min(max(share, 0.0), 1.0)
-    low, high = (round(amdahl(share, one), 3) for one in recoverable)
+    near, far = max(share - spread, 0.0), min(share + spread, 1.0)
+    low, high = (round(amdahl(p, one), 3)
+                 for p, one in zip((near, far), recoverable, strict=True))  # fmt: skip
     return Finding(kind, place, round(share, 4), what, "time", low, high, confidence, fix)
 
 

@@ -66,7 +66,7 @@ def python_loop(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
         yield finding(
             "python_loop", place_of(file, int(hottest)), share,
             "a Python loop works through numbers one by one", (low, high), fix,
-            sure(evidence, seconds),
+            sure(evidence, seconds), evidence.spread(share),
         )  # fmt: skip
 
 

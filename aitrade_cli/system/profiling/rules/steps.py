@@ -33,15 +33,15 @@ WORKING: Final = ("forward", "backward", "optimizer")
 
 def tiny_batches(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
     """Each step holds so few samples that the calls cost more than the numbers."""
-    loaders = [row for row in evidence.facts.get("loaders") or () if row["batch"]]
     steps = evidence.calls("optimizer")
-    if not loaders or steps < STEPS:
-        return
-    loader = max(loaders, key=lambda row: row["items"] or 0)
-    batch = int(loader["batch"])
     working = evidence.seconds(*WORKING, "sync")
-    if batch > SMALL or working / steps > STEP_SECONDS:
+    if steps < STEPS or working / steps > STEP_SECONDS:
         return
+    loaders = [row for row in evidence.facts.get("loaders") or () if row["batch"]]
+    loader = max(loaders, key=lambda row: row["items"] or 0) if loaders else sliced(evidence, steps)
+    if loader is None or int(loader["batch"]) > SMALL:
+        return
+    batch = int(loader["batch"])
     items = loader["items"] or WANTED * STEPS
     wanted = max(2 * batch, min(WANTED, items // 16))
     share = (working + evidence.seconds("loader")) / evidence.wall
@@ -51,6 +51,19 @@ def tiny_batches(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
         f"{steps:,} steps of {batch} samples each: calling costs more than computing",
         (0.55 * fewer, fewer), batch_fix(sources, loader, wanted), sure(evidence, working),
     )  # fmt: skip
+
+
+def sliced(evidence: Evidence, steps: int) -> dict[str, Any] | None:
+    """Batches that the program cuts by itself: by the samples of the passes that steps follow.
+
+    Agents act on one observation and learn from many: the largest of the regular passes counts.
+    """
+    passes = [one for one in evidence.of("forward") if one.calls >= steps / 2]
+    if not passes:
+        return None
+    site = max(passes, key=lambda one: one.size / one.calls)
+    batch = max(round(site.size / site.calls), 1)
+    return {"file": site.file, "line": site.line, "batch": batch, "items": batch * steps}
 
 
 def batch_fix(sources: Sources, loader: dict[str, Any], wanted: int) -> Fix:

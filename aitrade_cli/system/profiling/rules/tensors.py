@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from aitrade_cli.system.profiling.evidence import Evidence, Site
@@ -16,7 +16,7 @@ from aitrade_cli.system.profiling.rules.prediction import (
     source_fix,
     sure,
 )
-from aitrade_cli.system.profiling.source import Loop, Source, names_bound_in, names_in
+from aitrade_cli.system.profiling.source import Edit, Loop, Source, names_bound_in, names_in
 
 READING: Final = 0.10
 READS: Final = 2_000  # single elements; fewer are losses being logged
@@ -41,7 +41,8 @@ def single_elements(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
             what += "; on a GPU each waits for all work before it"
         yield finding(
             "single_elements", place_of(site.file, site.line), share, what, (0.5, 0.99),
-            reading_fix(sources.get(site.file), site), sure(evidence, seconds),
+            reading_fix(sources.get(site.file), site, [one.line for one in group]),
+            sure(evidence, seconds), evidence.spread(share),
         )  # fmt: skip
 
 
@@ -61,8 +62,12 @@ def reading_seconds(evidence: Evidence, site: Site) -> float:
     return max(site.seconds, line.seconds if line and site.calls >= READS else 0.0)
 
 
-def reading_fix(source: Source | None, site: Site) -> Fix:
-    """`x[i].item()` becomes `x_list[i]`, with `x_list = x.tolist()` before the loop."""
+def reading_fix(source: Source | None, site: Site, lines: Sequence[int]) -> Fix:
+    """`x[i].item()` becomes `x_list[i]`, with `x_list = x.tolist()` before the loop.
+
+    ``lines`` are those at which elements were seen to leave a tensor: `float(x[i])` may be
+    anything elsewhere.
+    """
     told = advice("call `.tolist()` once before the loop, or keep the whole in tensors")
     loops = source.loops_at(site.line) if source else []
     if source is None or not loops:
@@ -70,8 +75,8 @@ def reading_fix(source: Source | None, site: Site) -> Fix:
     edits, lists = [], {}
     for loop in loops[-1:]:
         bound = names_bound_in(loop)
-        for call in item_calls(loop):
-            tensor = call.func.value.value  # type: ignore[attr-defined]
+        for call, element in element_reads(loop, lines):
+            tensor = element.value
             if names_in(tensor) & bound:
                 continue
             name = source.segment(tensor).replace(".", "_") + "_list"
@@ -79,7 +84,8 @@ def reading_fix(source: Source | None, site: Site) -> Fix:
                 continue
             lists[name] = source.segment(tensor)
             edits.append(source.replacing(tensor, name))
-            edits.append(cut_item(source, call))
+            if call.args == []:  # `float(…)` of a number stays as it is
+                edits.append(Edit(source.end(element), source.end(call), ""))
     if not lists:
         return told
     text = "\n".join(f"{name} = {tensor}.tolist()" for name, tensor in lists.items())
@@ -87,25 +93,22 @@ def reading_fix(source: Source | None, site: Site) -> Fix:
     return source_fix(source, source.edited(edits))
 
 
-def item_calls(loop: Loop) -> list[ast.Call]:
-    """`name[index].item()` and `name[index].cpu()`-free kin inside a loop; `float(name[i])` too."""
-    return [
-        node
-        for node in ast.walk(loop)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "item"
-        and isinstance(node.func.value, ast.Subscript)
-        and not isinstance(node.func.value.slice, ast.Slice | ast.Tuple)
-        and isinstance(node.func.value.value, ast.Name | ast.Attribute)
-    ]
-
-
-def cut_item(source: Source, call: ast.Call) -> Any:  # noqa: ANN401 -- an Edit
-    from aitrade_cli.system.profiling.source import Edit
-
-    inner = call.func.value  # type: ignore[attr-defined]
-    return Edit(source.end(inner), source.end(call), "")
+def element_reads(loop: Loop, lines: Sequence[int]) -> Iterator[tuple[ast.Call, ast.Subscript]]:
+    """`name[index].item()` inside a loop, and `float(name[index])` at one of the lines."""
+    for node in ast.walk(loop):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Subscript() as element, attr="item")):
+                found = element
+            case ast.Call(func=ast.Name(id=name), args=[ast.Subscript() as one]):
+                found = one if name in {"float", "int"} and node.lineno in lines else None
+            case _:
+                continue
+        if (
+            found is not None
+            and not isinstance(found.slice, ast.Slice | ast.Tuple)
+            and isinstance(found.value, ast.Name | ast.Attribute)
+        ):
+            yield node, found
 
 
 def repeated_copies(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
