@@ -86,6 +86,10 @@ def curve_text(figure: str, values: Sequence[float | int]) -> str:
     return f"{figure:<16}{sparkline(values)}"
 
 
+def processes_text(count: int) -> str:
+    return "1 process" if count == 1 else f"{count_text(count)} processes"
+
+
 def per_second(value: float | None) -> str:
     return DASH if value is None else f"{bytes_text(value)}/s"
 
@@ -115,7 +119,7 @@ def _(now: LiveNow) -> Sequence[Block]:
                 [m.switches_involuntary_per_second for m in moments],
             ),
         ),
-        ("Threads", f"{count_text(job.threads)} in {count_text(job.processes)} processes"),
+        ("Threads", f"{count_text(job.threads)} in {processes_text(job.processes)}"),
     ]
     return (Facts(title, rows), Facts("This machine", machine_rows(now, moments)))
 
@@ -152,7 +156,7 @@ def _(report: LiveReport) -> Sequence[Block]:
         ("Read from disks", bytes_text(report.read_bytes)),
         ("Written to disks", bytes_text(report.write_bytes)),
         ("Put off a core", f"{number_text(report.switches_involuntary_per_second, 1)} a second"),
-        ("Threads, peak", f"{report.threads_peak} in {report.processes_peak} processes"),
+        ("Threads, peak", f"{report.threads_peak} in {processes_text(report.processes_peak)}"),
         *((f"Waited for {k}", share_text(v)) for k, v in report.stalled_shares.items()),
         ("Stopped by a limit", share_text(report.throttled_share)),
         ("Watching took", f"{share_text(report.sampler_share, 2)} of one core"),

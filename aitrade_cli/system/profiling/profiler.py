@@ -27,6 +27,7 @@ from aitrade_cli.system.profiling.report import (
 from aitrade_cli.system.profiling.rules import findings_of
 from aitrade_cli.system.profiling.rules.feeding import MOST_WORKERS, WAIT
 from aitrade_cli.system.profiling.rules.prediction import place_of
+from aitrade_cli.system.profiling.rules.steps import SAVING
 from aitrade_cli.system.profiling.stacks import Stacks
 from aitrade_cli.system.profiling.target import Program
 from aitrade_cli.system.profiling.trials import Tried, try_fixes
@@ -95,7 +96,8 @@ def profile_program(
     switches = debug_switches(os.environ)
     health = health_between(before, read_host(), own, switches)
     evidence = evidence_of(seen, dict(os.environ), psutil.virtual_memory().available)
-    if evidence.share("loader") >= WAIT and evidence.cores > 1:
+    beside = evidence.share("loader") >= WAIT or evidence.share("checkpoint") >= SAVING
+    if beside and evidence.cores > 1:
         evidence = replace(evidence, parallel=worth_of(min(evidence.cores, MOST_WORKERS)))
     findings = findings_of(evidence)
     others = plan.others if not seen.interrupted else ()

@@ -125,9 +125,12 @@ def waiting_checkpoint(evidence: Evidence, sources: Sources) -> Iterator[Finding
         if share < SAVING or site.calls < 2:
             continue
         each = site.seconds / site.calls
+        # A thread that saves needs a core; what a second process gets now is what it will get.
+        beside = min((evidence.parallel or (2.0, 2.0))[0] - 1.0, 1.0)
         yield finding(
             "waiting_checkpoint", place_of(site.file, site.line), share,
-            f"training waits {each:.2f} s for each of {site.calls} checkpoints", (0.3, 1.0),
+            f"training waits {each:.2f} s for each of {site.calls} checkpoints",
+            (0.3 * beside, 1.0),
             checkpoint_fix(sources.get(site.file), site.line), sure(evidence, site.seconds),
         )  # fmt: skip
 
