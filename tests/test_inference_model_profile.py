@@ -74,7 +74,9 @@ def test_batches_that_are_longer_than_the_sample_repeat_it() -> None:
 
 def test_what_lies_outside_the_operators_is_a_share_of_the_latency() -> None:
     profile = of_torch()
-    assert profile.outside_share == pytest.approx(1.0 - profile.operators_us / 10_000.0)
+    assert profile.outside_share == pytest.approx(
+        1.0 - profile.operators_us / profile.latency.latency_us_p50
+    )
     assert (
         verdicts_of(replace(profile, outside_share=0.6))[0].command
         == "aitrade compile tiny.pt --batch 1"

@@ -180,7 +180,7 @@ def test_what_grows_in_a_closure_or_an_object_of_an_object_is_found() -> None:
     def note(row: bytes) -> None:
         kept.append(row)
 
-    for at in range(2):
+    for at in range(3):
         whole = [b"y" * 1000] * 90 if at else []  # made later, and whole
         for _ in range(20 * (at + 1)):
             note(b"z" * 5000)
@@ -203,7 +203,7 @@ def test_a_closure_is_looked_into_by_the_function_that_is_at_hand() -> None:
 
     note = recorder()
     containers = Containers()
-    for _ in range(2):
+    for _ in range(3):
         for _ in range(30):
             note(b"z" * 5000)
         containers.look(sys._getframe())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO, TextIOBase
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console, Group, RenderableType
@@ -52,12 +52,12 @@ class Page:
 
 
 @contextmanager
-def refreshing(stream: TextIO) -> Iterator[Callable[[Iterable[Block]], None]]:
+def refreshing(stream: TextIO | TextIOBase) -> Iterator[Callable[[Iterable[Block]], None]]:
     """Hand out a function that draws blocks in place of the ones before; wiped at the end.
 
     Nothing is drawn between two calls, so watching costs nothing by itself.
     """
-    console = Console(file=stream, highlight=False, emoji=False)
+    console = Console(file=cast("TextIO", stream), highlight=False, emoji=False)
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
         def show(blocks: Iterable[Block]) -> None:

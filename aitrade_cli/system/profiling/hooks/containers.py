@@ -12,6 +12,7 @@ from aitrade_cli.system.profiling.hooks.recorder import is_user_file
 
 FEWEST: Final = 8  # shorter ones are not watched
 MOST_NAMED: Final = 5
+RISES: Final = 2
 CONTAINERS: Final = (list, deque, dict, set)
 DEEPEST: Final = 3  # names of attributes and closures in a row
 
@@ -20,7 +21,7 @@ class Containers:
     """Lengths of containers when first seen; those that grew, by the name they are reached by."""
 
     def __init__(self) -> None:
-        self.first: dict[int, int] = {}
+        self.seen: dict[int, tuple[int, int, int]] = {}
         self.grown: list[dict[str, Any]] = []
 
     def look(self, frame: FrameType) -> None:
@@ -29,10 +30,13 @@ class Containers:
         # about to resize, and Python refuses to resize a tuple that two hold.
         rows = []
         for file, function, name, one in named(frame):
-            # One that appears later is counted from then: what is made whole never grew.
-            before = self.first.setdefault(id(one), len(one))
-            if len(one) >= max(FEWEST, 1.5 * before) and len(one) > before:
-                rows.append(row_of(file, function, name, one, before))
+            # One that appears later is counted from then: what is made whole never grew. A new
+            # one may stand where an old one stood, so one rise alone is none.
+            first, last, rises = self.seen.get(id(one), (len(one), len(one), 0))
+            rises = rises + 1 if len(one) > last else rises
+            self.seen[id(one)] = (first, len(one), rises)
+            if rises >= RISES and len(one) >= max(FEWEST, 1.5 * first):
+                rows.append(row_of(file, function, name, one, first))
         rows.sort(key=lambda row: -row["held_bytes"])
         self.grown = rows[:MOST_NAMED]
 
