@@ -200,6 +200,9 @@ def recompilations(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
     sites = evidence.facts.get("compiled") or []
     if count < COMPILATIONS or share < COMPILING or not sites:
         return
+    # One compilation stays whatever is done, the first one with its warming up; with sizes that
+    # are symbols it takes longer, up to three times as long.
+    stays = float(told.get("first") or seconds / count) / seconds
     row = sites[-1]
     source = sources.get(row["file"])
     call = source.call_at(row["line"], "compile") if source else None
@@ -208,6 +211,7 @@ def recompilations(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
         fix = source_fix(source, source.edited([source.keyword(call, "dynamic", "True")]))
     yield finding(
         "recompilations", place_of(row["file"], row["line"]), share,
-        f"compiled {count} times, once for each new shape or value", (0.35, 1.0 - 1.0 / count),
+        f"compiled {count} times, once for each new shape or value",
+        (max(1.0 - 3.0 * stays, 0.0), 1.0 - stays),
         fix, sure(evidence, seconds),
     )  # fmt: skip
