@@ -14,6 +14,22 @@ from aitrade_cli.system.profiling.rules import findings_of
 from aitrade_cli.system.profiling.stacks import LineTime
 from aitrade_cli.system.profiling.target import Program, target_of
 
+LOADING = """
+    from torch.utils.data import DataLoader
+
+    def main(data, network):
+        loader = DataLoader(data, batch_size=32, shuffle=True)
+        for batch in loader:
+            network(batch)
+"""
+READING = """
+    def total(prices, limit):
+        sum_ = 0.0
+        for at in range(limit):
+            sum_ += prices[at].item()
+        return sum_
+"""
+
 
 def script(folder: Path, text: str, name: str = "job.py") -> Path:
     """A script with that text."""
@@ -55,3 +71,9 @@ def ended(
 def facts(**given: Any) -> Mapping[str, Any]:
     """What the hooks note beside the calls."""
     return {"cuda": False, "loaders": [], **given}
+
+
+def loader_row(path: Path, number: int, **more: object) -> dict[str, object]:
+    """What the hooks note of a DataLoader."""
+    given = {"workers": 0, "batch": 32, "pinned": False, "dataset": "D", "items": 1000}
+    return {"file": str(path), "line": number, **given, **more}

@@ -40,7 +40,10 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     code = (
         "import subprocess, sys\n"
         "held = bytearray(30_000_000)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
+        "inner = 'print(1, flush=True); input()'\n"
+        "child = subprocess.Popen([sys.executable, '-c', inner], stdin=subprocess.PIPE,\n"
+        "                         stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"  # by now it holds what it will hold
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
         "child.communicate(b'end')\n"

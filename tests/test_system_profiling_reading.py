@@ -175,7 +175,7 @@ class Log:
 def test_what_grows_in_a_closure_or_an_object_of_an_object_is_found() -> None:
     kept: list[bytes] = []
     steady = [b"x" * 100] * 50
-    book, containers = Book(), Containers()
+    book, containers, whole = Book(), Containers(), []
 
     def note(row: bytes) -> None:
         kept.append(row)

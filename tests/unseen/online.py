@@ -14,7 +14,7 @@ def main() -> None:
     bars = torch.randn(2_600, 1).cumsum(0) * 0.01
     network = nn.Sequential(nn.Linear(WINDOW, 48), nn.Tanh(), nn.Linear(48, 1))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    error = 0.0
+    error, loss = 0.0, torch.zeros(())
     for _ in range(2):
         for end in range(WINDOW, len(bars)):
             window = bars[end - WINDOW : end].T
