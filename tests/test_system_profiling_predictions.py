@@ -55,9 +55,8 @@ def test_workers_are_worth_what_processes_get_here(tmp_path: Path) -> None:
 
     shared, free = high((1.0, 1.1)), high((1.9, 2.0))
     assert shared[0] == 1.0  # another program has the second core
-    assert shared[1] < 1.2
     assert free[0] > 1.3
-    assert 1.6 < free[1] < 2.0
+    assert 1.6 < free[1] == shared[1] < 2.0  # it may be gone when the fix is tried
 
 
 BY_HAND = """

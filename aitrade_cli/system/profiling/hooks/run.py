@@ -112,6 +112,7 @@ def install(recorder: Recorder, torch_calls: TorchCalls) -> None:
             "torch._dynamo": lambda _: torch_calls.install_traced(),
             "numpy": parsing.numpy,
             "pandas": parsing.pandas,
+            "pickle": parsing.pickle,
         },
         {"torch._dynamo": torch_calls.remove_traced},
     )
@@ -143,6 +144,10 @@ class Parsing:
             setattr(module, name, self.recorder.timed("parse", getattr(module, name)))
         for name in ("save", "savez", "savez_compressed"):
             setattr(module, name, self.recorder.timed("checkpoint", getattr(module, name)))
+
+    def pickle(self, module: Any) -> None:  # noqa: ANN401
+        """`dump` into a file, which a checkpoint may be."""
+        module.dump = self.recorder.timed("checkpoint", module.dump)
 
     def pandas(self, module: Any) -> None:  # noqa: ANN401
         """`read_csv`."""

@@ -50,7 +50,11 @@ def findings_of(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     for rule in RULES:
         found += [one for one in applied(rule, evidence, sources) if not explained(one, found)]
-    return sorted(found, key=lambda one: (one.resource != "memory", -one.worth))
+    # Nobody gets imports back: whatever can be changed stands before them.
+    return sorted(
+        found,
+        key=lambda one: (one.resource != "memory", one.kind == "start_up", -one.worth),
+    )
 
 
 def applied(rule: Rule, evidence: Evidence, sources: Sources) -> list[Finding]:

@@ -74,7 +74,9 @@ def workers_for(evidence: Evidence, wait: float, site: Site) -> tuple[int, float
         worth = (float(workers), float(workers))
     else:
         workers = max(1, min(MOST_WORKERS, evidence.cores))
-        worth = evidence.parallel or (0.5 * (1 + evidence.cores), float(evidence.cores))
+        # At least what processes get now; at best the cores, when whoever has them now is gone.
+        now = evidence.parallel or (0.5 * (1 + evidence.cores), 0.0)
+        worth = (now[0], float(evidence.cores))
     least, most = (
         wait + steps - max(steps, cost * wait / min(at_once, workers),
                            (cost * wait + steps) / (at_once if busy >= 0.5 else workers))
