@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -219,14 +220,15 @@ def test_the_second_snapshot_takes_no_new_memory() -> None:
 
 def changed_while_copied(monkeypatch: pytest.MonkeyPatch, state: dict[str, Tensor]) -> None:
     """A step in place after each tensor is copied, as another thread could take it."""
-    plain_copy = snapshot.copy
+    plain_copy = snapshot.copy_all
 
-    def copy(tensor: Tensor, room: Tensor) -> None:
-        plain_copy(tensor, room)
-        for weights in state.values():
-            weights.add_(1.0)
+    def copy_all(live: Sequence[Tensor], rooms: Sequence[Tensor]) -> None:
+        for tensor, room in zip(live, rooms, strict=True):
+            plain_copy([tensor], [room])
+            for weights in state.values():
+                weights.add_(1.0)
 
-    monkeypatch.setattr(snapshot, "copy", copy)
+    monkeypatch.setattr(snapshot, "copy_all", copy_all)
 
 
 def test_a_torn_snapshot_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,3 +245,27 @@ def test_without_the_count_it_would_be_torn(monkeypatch: pytest.MonkeyPatch) -> 
     taken = Snapshot()
     taken.take(state)
     assert not torch.equal(taken.tensors[0], taken.tensors[1])
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_large_state_is_copied_whole_by_one_thread_or_two(
+    monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """Ragged pieces, a transposed tensor, halves, an empty one: enough to call a helper for."""
+    draw = torch.Generator().manual_seed(0)
+    state = {
+        "long": torch.randn(5_000_001, generator=draw),
+        "turned": torch.randn(300, 200, generator=draw).T,
+        "half": torch.randn(700_000, generator=draw).bfloat16(),
+        "empty": torch.empty(0),
+        "one": torch.tensor(True),
+    }
+    helped: list[int] = []
+    monkeypatch.setattr(snapshot, "cores", lambda: cores)
+    plain = snapshot.work_off
+    monkeypatch.setattr(snapshot, "work_off", lambda left: (helped.append(1), plain(left)))
+    taken = Snapshot()
+    taken.take(state)
+    assert len(helped) == cores
+    for tensor, room in zip(state.values(), taken.tensors, strict=True):
+        assert torch.equal(tensor, room)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -13,6 +16,9 @@ from aitrade_cli.training.checkpoints.coding import kept_as
 from aitrade_cli.training.checkpoints.tree import NotPlain, outline
 
 WORDS: Final = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32, 8: torch.uint64}
+PIECE_BYTES: Final = 1 << 20  # a fifth of a millisecond: all that one thread waits for the other
+WORTH_A_THREAD: Final = 16 * PIECE_BYTES
+Piece = tuple[np.ndarray, np.ndarray]  # where to, and where from
 
 
 class TornSnapshot(RuntimeError):
@@ -49,8 +55,7 @@ class Snapshot:
         if not self.fits(live):
             self.tensors = [room_for(tensor) for tensor in live]
         before = versions(live)
-        for room, tensor in zip(self.tensors, live, strict=True):
-            copy(tensor, room)
+        copy_all(live, self.tensors)
         if any(tensor.is_cuda for tensor in live):
             torch.cuda.synchronize()
         if versions(live) != before:
@@ -71,15 +76,57 @@ def refuse_other_tensors(live: Sequence[Tensor]) -> None:
             raise NotPlain(f"the state holds {error}, which a checkpoint does not hold") from error
 
 
-def copy(tensor: Tensor, room: Tensor) -> None:
+def copy_all(live: Sequence[Tensor], rooms: Sequence[Tensor]) -> None:
+    """Copy each tensor into its room; large states on two threads.
+
+    Torch shares each copy out in halves, and where the other core is busy it waits for it once a
+    tensor: that took ten times as long on a loaded host. Here whoever is free takes the next
+    piece, so a helper that gets no core costs one piece, and one that does halves the time.
+    """
+    pieces: deque[Piece] = deque()
+    for tensor, room in zip(live, rooms, strict=True):
+        pieces.extend(pieces_of(tensor, room))
+    size = sum(there.nbytes for there, _ in pieces)
+    if size < WORTH_A_THREAD or cores() < 2:
+        work_off(pieces)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as pool:
+        helper = pool.submit(work_off, pieces)
+        work_off(pieces)
+        helper.result()
+
+
+def pieces_of(tensor: Tensor, room: Tensor) -> Iterator[Piece]:
+    """A tensor in main memory, cut up; what is elsewhere is copied at once, without waiting."""
     if not tensor.is_cpu or tensor.is_complex():
         room.copy_(tensor, non_blocking=True)
         return
-    # On one thread: torch shares each copy out, and where the other cores are busy it waits for
-    # them once a tensor. That took ten times as long on a loaded host, and gained little on a
-    # quiet one, because one core fills most of what memory takes.
     word = WORDS[tensor.element_size()]
-    np.copyto(room.view(word).numpy(), tensor.view(word).numpy())
+    there, here = room.view(word).numpy(), tensor.view(word).numpy()
+    if not tensor.is_contiguous():
+        yield there, here
+        return
+    there, here = there.reshape(-1), here.reshape(-1)
+    each = PIECE_BYTES // there.itemsize
+    for start in range(0, there.size, each):
+        yield there[start : start + each], here[start : start + each]
+
+
+def work_off(pieces: deque[Piece]) -> None:
+    """Copy one piece after the other until none is left; several threads may do so at once."""
+    while True:
+        try:
+            there, here = pieces.popleft()
+        except IndexError:
+            return
+        np.copyto(there, here)  # lets go of the interpreter meanwhile
+
+
+def cores() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def room_for(tensor: Tensor) -> Tensor:
