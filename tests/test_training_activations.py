@@ -114,6 +114,15 @@ def test_a_run_that_recomputes_gives_the_same_weights(name: str) -> None:
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
+def test_layers_of_an_encoder_between_an_embedding_and_a_head_are_the_blocks() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+    network = nn.Sequential(nn.Linear(4, 8), encoder, nn.Linear(8, 3))
+    assert blocks_of(network) == list(encoder.layers)
+    plain = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Sequential(nn.Linear(8, 8)))
+    assert blocks_of(plain) == [plain[0], plain[2]]
+
+
 def test_a_network_without_blocks_is_refused_with_another_way() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(24, 3))
     assert not blocks_of(network)

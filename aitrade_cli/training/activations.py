@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from aitrade_cli.errors import Usage
+from aitrade_cli.training.second_pass import Kept, Record, Replay
 
 
 class NothingToRecompute(Usage):
@@ -21,11 +22,14 @@ class NothingToRecompute(Usage):
     default_hint = "leave `--activation-checkpointing` out, or use `--accumulate` to save memory"
 
 
+_WATCHING: list[Meter] = []  # those under way: what is kept beside autograd is told to them
+
+
 class Meter:
     """Bytes that autograd holds on to: now, at the most so far, and all that it ever took.
 
-    Storages count once, however many nodes hold them; parameters do not count, they are there
-    anyway.
+    What is kept for a block to be computed again counts too. Storages count once, however many
+    nodes hold them; parameters do not count, they are there anyway.
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
@@ -68,31 +72,48 @@ class Held:
 def watched(parameters: Iterable[Tensor]) -> Iterator[Meter]:
     """Count what autograd saves inside: the same numbers on every machine."""
     meter = Meter(parameters)
-    with torch.autograd.graph.saved_tensors_hooks(meter.take, lambda held: held.value):
-        yield meter
+    _WATCHING.append(meter)
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(meter.take, lambda held: held.value):
+            yield meter
+    finally:
+        _WATCHING.remove(meter)
+
+
+def seen(value: Tensor) -> list[Held]:
+    """Tell the meters that are under way; each lets go of it with what it returns."""
+    return [meter.take(value) for meter in _WATCHING]
 
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
     """The repeated blocks of a network: children of its lists, the outermost ones.
 
-    A sequence counts where it holds two blocks or more with weights; one is no repetition.
+    A sequence counts where it holds two blocks or more with weights and no row of blocks lies
+    deeper: an embedding, an encoder and a head are no repetition, the encoder's layers are.
     """
-    found: list[nn.Module] = []
-    inside: set[nn.Module] = set()
-    for part in network.modules():
-        if part in inside or not isinstance(part, nn.ModuleList | nn.Sequential):
-            continue
-        weighty = [one for one in part if any(True for _ in one.parameters())]
-        if len(weighty) >= (1 if isinstance(part, nn.ModuleList) else 2):
-            found += weighty
-            inside.update(below for one in weighty for below in one.modules())
-    return found
+    row = weighty(network) if isinstance(network, nn.ModuleList | nn.Sequential) else []
+    least = 1 if isinstance(network, nn.ModuleList) else 2
+    deeper = isinstance(network, nn.Sequential) and any(holds_a_row(one) for one in row)
+    if len(row) >= least and not deeper:
+        return row
+    return [block for part in network.children() for block in blocks_of(part)]
+
+
+def weighty(parts: nn.Module) -> list[nn.Module]:
+    return [one for one in parts.children() if any(True for _ in one.parameters())]
+
+
+def holds_a_row(network: nn.Module) -> bool:
+    """Whether a list of two blocks or more lies in it."""
+    return any(
+        isinstance(one, nn.ModuleList) and len(weighty(one)) > 1 for one in network.modules()
+    )
 
 
 def recompute(network: nn.Module) -> Callable[[], None]:
-    """Keep only what enters each block, and run the block again going back.
+    """Keep only what enters each block and what its dropout drew; run the block again going back.
 
-    Dropout draws the same numbers the second time, and buffers, such as a batch norm's running
+    Dropout uses the same numbers the second time, and buffers, such as a batch norm's running
     mean, are put back after it: gradients and buffers are those of a plain pass, bit by bit.
     Nothing changes in evaluation mode.
 
@@ -112,7 +133,7 @@ def recompute(network: nn.Module) -> Callable[[], None]:
     if not blocks:
         raise NothingToRecompute(f"`{type(network).__name__}` has no repeated blocks to recompute")
     for block in blocks:
-        block.forward = partial(_twice, block, block.forward)
+        block.forward = Twice(block)
 
     def undo() -> None:
         for block in blocks:
@@ -121,32 +142,60 @@ def recompute(network: nn.Module) -> Callable[[], None]:
     return undo
 
 
-def _twice(
-    block: nn.Module,
-    forward: Callable[..., Any],
-    *inputs: Any,  # noqa: ANN401 -- whatever the block takes
-    **named: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    if not (block.training and torch.is_grad_enabled()):
-        return forward(*inputs, **named)
-    buffers = list(block.buffers())
-    if buffers:
-        named["context_fn"] = partial(_contexts, buffers)
-    return checkpoint(forward, *inputs, use_reentrant=False, **named)
+class Twice:
+    """A block's forward pass, to be run again going back.
+
+    Attributes:
+        keeps: it may have what is worth keeping; looked for in the first pass only.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        self.block, self.forward = block, block.forward
+        self.keeps = True
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401 -- as the block's own
+        if not (self.block.training and torch.is_grad_enabled()):
+            return self.forward(*inputs, **named)
+        buffers = list(self.block.buffers())
+        kept = Kept(seen) if self.keeps and all_on_cpu(inputs) else None
+        if buffers or kept is not None:
+            named["context_fn"] = partial(_contexts, buffers, kept)
+        out = checkpoint(self.forward, *inputs, use_reentrant=False, **named)
+        if kept is not None:
+            self.keeps = bool(kept.tensors)
+        return out
+
+
+def all_on_cpu(inputs: Sequence[object]) -> bool:
+    """Where draws are slow. A compiler has random numbers of its own, and sees through no mode."""
+    if torch.compiler.is_compiling():
+        return False
+    return all(one.is_cpu for one in inputs if isinstance(one, Tensor))
 
 
 def _contexts(
-    buffers: Sequence[Tensor],
-) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _put_back(buffers)
+    buffers: Sequence[Tensor], kept: Kept | None
+) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    first = nullcontext() if kept is None else Record(kept)
+    return first, _Again(buffers, kept)
 
 
-@contextmanager
-def _put_back(buffers: Sequence[Tensor]) -> Iterator[None]:
-    before = [one.detach().clone() for one in buffers]
-    try:
-        yield
-    finally:
-        for buffer, value in zip(buffers, before, strict=True):
+class _Again(AbstractContextManager[None]):
+    """Around the second pass; each time one is made, where a graph goes back more than once."""
+
+    def __init__(self, buffers: Sequence[Tensor], kept: Kept | None) -> None:
+        self.buffers = buffers
+        self.replay = None if kept is None else Replay(kept)
+        self.before: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        self.before = [one.detach().clone() for one in self.buffers]
+        if self.replay is not None:
+            self.replay.__enter__()
+
+    def __exit__(self, *error: Any) -> None:  # noqa: ANN401 -- as given
+        if self.replay is not None:
+            self.replay.__exit__(*error)
+        for buffer, value in zip(self.buffers, self.before, strict=True):
             # Past the version counter: going back, training mode reads no running statistic.
             buffer.data.copy_(value)
