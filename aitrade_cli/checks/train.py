@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
 from aitrade_cli.checks.fixtures import MODELS
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
 from aitrade_cli.checks.train_cases import (
-    bytes_a_window,
+    bytes_kept,
     deep_transformer,
     fixture_network,
     masked,
@@ -114,8 +114,8 @@ def half_the_bits(quick: bool) -> CheckResult:
             network, noise_labels(64), [recipe, replace(recipe, precision="bf16")], rounds=rounds
         )
         value, low, high = speedup_of(*trials)
-        grows = [bytes_a_window(network, noise_labels(64), one.recipe) for one in trials]
-        kept = 1.0 - grows[1] / grows[0]
+        held = [bytes_kept(network, noise_labels(64), one.recipe) for one in trials]
+        kept = 1.0 - held[1] / held[0]
         speeds.append((value, low, high))
         saved.append(kept)
         bounds.append(Bound(f"{name} step", high, LEAST_HALF, "at_least", "times"))
@@ -130,8 +130,8 @@ def half_the_bits(quick: bool) -> CheckResult:
         Measured(value, low, high, float(np.mean(saved))),
         tuple(bounds),
         f"whole steps, fused AdamW, {rounds} rounds in turns; recurrent networks on one thread,"
-        f" others on {torch.get_num_threads()}; memory: bytes that autograd holds for one window"
-        " more",
+        f" others on {torch.get_num_threads()}; memory: all bytes that autograd holds once a"
+        " forward pass is done",
         tuple(told),
     )
 
@@ -142,9 +142,13 @@ def auto_case(name: str, rounds: int) -> tuple[Bound, Case]:
     recipe = Recipe(batch=16 if name == "transformer" else 64, fused=True)
     choice = choose_precision("auto", network, goal, recipe)
     taken = replace(recipe, precision=choice.precision)
-    trials = time_recipes(network, goal, [recipe, taken], rounds=max(5, rounds))
-    value, _, high = speedup_of(*trials)
-    case = Case(f"auto, {name}", value, None, f"{choice.precision}: {choice.why}")
+    plain, again, other = time_recipes(
+        network, goal, [recipe, recipe, taken], rounds=max(5, rounds)
+    )
+    value, _, high = speedup_of(plain, other)
+    control, low, top = speedup_of(plain, again)
+    note = f"{choice.precision}: {choice.why}; float32 against itself {control:.2f}x"
+    case = Case(f"auto, {name}", value, None, f"{note} [{low:.2f}, {top:.2f}]")
     return Bound(f"auto on {name}", high, MOST_SLOWER, "at_least", "times"), case
 
 

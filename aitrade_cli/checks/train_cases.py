@@ -134,16 +134,15 @@ def speedup_of(plain: Trial, other: Trial) -> tuple[float, float, float]:
     return found.value, found.interval.low, found.interval.high
 
 
-def bytes_a_window(network: nn.Module, goal: Labels, recipe: Recipe) -> float:
-    """What one window more makes autograd hold; copies of the weights in 16 bits do not grow."""
-    copy, held = deepcopy(network).train(), []
-    with pool_of(threads_for(copy)):
-        for rows in (recipe.batch // 2, recipe.batch):
-            with watched(copy.parameters()) as meter, casting(recipe.precision, "cpu")():
-                loss = goal.loss(copy, np.arange(rows))
-                held.append(meter.live_bytes)
-                del loss
-    return (held[1] - held[0]) / (recipe.batch - recipe.batch // 2)
+def bytes_kept(network: nn.Module, goal: Labels, recipe: Recipe) -> int:
+    """All that autograd holds when a forward pass is done, parameters not counted."""
+    copy = deepcopy(network).train()
+    with pool_of(threads_for(copy)), watched(copy.parameters()) as meter:
+        with casting(recipe.precision, "cpu")():
+            loss = goal.loss(copy, np.arange(recipe.batch))
+        held = meter.live_bytes
+        del loss
+    return held
 
 
 def noise_epochs(seed: int, looks: int, kinship: float) -> tuple[np.ndarray, list[float]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, get_args
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from aitrade_cli.errors import Missing, Usage
 from aitrade_cli.training.recipe import Precision
+from aitrade_cli.training.weight_copies import copies_let_go
 
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 WORDS: Final = {"bf16": "bfloat16", "fp16": "float16"}
@@ -60,11 +61,28 @@ def precision_named(name: str, device: str) -> Precision:
     raise Usage(f"no precision is called `{name}`", hint=f"one of auto, {', '.join(PRECISIONS)}")
 
 
-def casting(precision: Precision, device: str) -> Callable[[], AbstractContextManager[Any]]:
-    """What to open around each forward pass."""
+def casting(
+    precision: Precision, device: str, *, thrifty: bool = True
+) -> Callable[[], AbstractContextManager[Any]]:
+    """What to open around each forward pass.
+
+    Args:
+        precision: of matrix products.
+        device: ``cpu`` or ``cuda``.
+        thrifty: keep no copies of weights for going back. Not where weights are elsewhere by
+            then, as sharded ones are, and not where a compiler decides what is kept.
+    """
     if precision == "fp32":
         return nullcontext
-    return lambda: torch.autocast(device, dtype=DTYPES[precision])
+    if not thrifty:
+        return lambda: torch.autocast(device, dtype=DTYPES[precision])
+    return lambda: both(torch.autocast(device, dtype=DTYPES[precision]), copies_let_go())
+
+
+@contextmanager
+def both(one: AbstractContextManager[Any], other: AbstractContextManager[Any]) -> Iterator[None]:
+    with one, other:
+        yield
 
 
 def answers_in_float32(model: nn.Module) -> Callable[[], None]:

@@ -35,7 +35,8 @@ class Stepper:
     ) -> None:
         self.model, self.objective, self.recipe = model, objective, recipe
         self.placement, self.trained, self.optimizer = placement, trained, optimizer
-        self.casting = casting(recipe.precision, device)
+        thrifty = placement.world == 1 and not recipe.compile
+        self.casting = casting(recipe.precision, device, thrifty=thrifty)
         self.scaler = scaler_of(recipe.precision, device)
         self.waits = device == "cpu"
         self.total, self.seen = 0.0, 0
