@@ -13,24 +13,27 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aitrade_cli.training.callbacks import Callback
-from aitrade_cli.training.checkpoints.folder import CheckpointFolder
+from aitrade_cli.training.checkpoints.folder import LEFT_BEHIND, CheckpointFolder
 from aitrade_cli.training.checkpoints.keeper import Keeper, Policy
 from aitrade_cli.training.checkpoints.layout import read
 from aitrade_cli.training.checkpoints.writer import Writer
-from aitrade_cli.training.recipe import Recipe
+from aitrade_cli.training.precision import PRECISIONS, has_units
+from aitrade_cli.training.recipe import Precision, Recipe
 from aitrade_cli.training.run import Hooks, Run, pursue
 from aitrade_cli.training.state import State
+from tests.soak.alike import differences
 
 ROWS, HELD_OUT, WIDTH = 250, 60, 8
 RECIPE: Final = Recipe(
@@ -45,8 +48,14 @@ RECIPE: Final = Recipe(
 )
 KEY: Final = {"recipe": "soak"}
 EVERY_STEPS: Final = 7
+STEPS_IN_A_PASS: Final = math.ceil(ROWS / RECIPE.batch)
 PATIENCE_SECONDS: Final = 300.0
+LOOK_SECONDS: Final = 0.0005
 Change = Callable[[State], State]
+# When a training is killed: some time after it wrote another checkpoint, while it writes one, or
+# any time from its start on, which is mostly before the first.
+Moment = Literal["later", "writing", "any"]
+MOMENTS: Final[Mapping[Moment, int]] = {"later": 6, "writing": 3, "any": 1}
 
 
 def faithful(state: State) -> State:
@@ -102,7 +111,9 @@ class Witness(Callback):
             writer.wait()
 
 
-def train(folder: Path, result: Path, change: Change = faithful) -> None:
+def train(
+    folder: Path, result: Path, change: Change = faithful, precision: Precision = "bf16"
+) -> None:
     """Train, or go on from what is in the folder; leave the end in ``result``."""
     torch.set_num_threads(1)
     checkpoints = CheckpointFolder(folder, keep=2)
@@ -115,7 +126,8 @@ def train(folder: Path, result: Path, change: Change = faithful) -> None:
         damaged=[path for path, _ in found.passed_over] if found else (),
     )
     hooks = Hooks(callbacks=(Witness(result), keeper))
-    pursue(network(), Noisy(), RECIPE, hooks=hooks, state=state)
+    recipe = replace(RECIPE, precision=precision)
+    pursue(network(), Noisy(), recipe, hooks=hooks, state=state)
 
 
 def in_a_child(
@@ -136,16 +148,29 @@ def in_a_child(
             code = 0
         finally:
             os._exit(code)
-    if seconds is not None:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not ready() and time.monotonic() < until:
-            time.sleep(0.002)
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
+    if seconds is None:
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            raise RuntimeError(f"the training ended with status {status}")
+        return True
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not ready() and time.monotonic() < until:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True  # it was over first
+        time.sleep(LOOK_SECONDS)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    if seconds is None and status != 0:
-        raise RuntimeError(f"the training ended with status {status}")
     return status == 0
+
+
+def ready_for(moment: Moment, folder: Path) -> Callable[[], bool]:
+    """Whether a training has come so far, asked of the folder that it writes into."""
+    if moment == "any":
+        return lambda: True
+    kind = "*.ckpt" if moment == "later" else LEFT_BEHIND
+    before = set(folder.glob(kind))
+    return lambda: not before.issuperset(folder.glob(kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,47 +179,39 @@ class Trial:
 
     Attributes:
         steps: of the newest checkpoint after each kill; 0 before the first one.
+        torn: kills that left a file behind which was being written.
         differences: places where the end is not that of the undisturbed training.
     """
 
+    precision: Precision
     steps: tuple[int, ...]
+    torn: int
     differences: tuple[str, ...]
 
 
 def trial(
-    folder: Path, reference: Any, moments: Sequence[float], change: Change = faithful
+    folder: Path,
+    reference: Any,
+    moments: Sequence[tuple[Moment, float]],
+    change: Change = faithful,
+    precision: Precision = "bf16",
 ) -> Trial:
-    """Kill a training after each of some seconds, then let it end."""
+    """Kill a training some seconds after each of some moments, then let it end."""
     result = folder / "end.ckpt"
     checkpoints = CheckpointFolder(folder / "checkpoints")
     steps: list[int] = []
-    for seconds in moments:
-        # What goes on carelessly has to go on from something for that to be seen.
-        ready = (lambda: True) if change is faithful else (lambda: bool(checkpoints.files()))
-        if in_a_child(lambda: train(checkpoints.path, result, change), seconds, ready):
+    torn = 0
+    work = partial(train, checkpoints.path, result, change, precision)
+    for moment, seconds in moments:
+        before = set(checkpoints.path.glob(LEFT_BEHIND))
+        if in_a_child(work, seconds, ready_for(moment, checkpoints.path)):
             break
+        torn += bool(set(checkpoints.path.glob(LEFT_BEHIND)) - before)
         found = checkpoints.newest_whole(KEY)
         steps.append(0 if found is None else found.step)
     result.unlink(missing_ok=True)
-    in_a_child(lambda: train(checkpoints.path, result, change))
-    return Trial(tuple(steps), tuple(differences(reference, read(result).tree)))
-
-
-def differences(one: Any, other: Any, at: str = "") -> list[str]:
-    """Places at which two states are not the same, bit by bit."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        alike = one.dtype == other.dtype and torch.equal(bits(one), bits(other))
-        return [] if alike else [at]
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return [said for key in one for said in differences(one[key], other[key], f"{at}.{key}")]
-    if isinstance(one, list | tuple) and type(one) is type(other) and len(one) == len(other):
-        return differences(dict(enumerate(one)), dict(enumerate(other)), at)
-    nans = [isinstance(value, float) and math.isnan(value) for value in (one, other)]
-    return [] if all(nans) or one == other else [at]
-
-
-def bits(tensor: Tensor) -> Tensor:
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
+    in_a_child(work)
+    return Trial(precision, tuple(steps), torn, tuple(differences(reference, read(result).tree)))
 
 
 def forgetful(state: State) -> State:
@@ -202,12 +219,12 @@ def forgetful(state: State) -> State:
     return replace(state, random={**state.random, "torch": torch.get_rng_state()})
 
 
-def undisturbed(folder: Path) -> tuple[Any, float]:
+def undisturbed(folder: Path, precision: Precision) -> tuple[Any, float]:
     """The end of a training that nobody kills, and the seconds that one takes."""
     # Once in this process: what is compiled and imported on first use, no child has to.
-    train(folder / "here", folder / "end.ckpt")
+    train(folder / "here", folder / "end.ckpt", precision=precision)
     started = time.monotonic()
-    in_a_child(lambda: train(folder / "child", folder / "again.ckpt"))
+    in_a_child(lambda: train(folder / "child", folder / "again.ckpt", precision=precision))
     seconds = time.monotonic() - started
     one, other = read(folder / "end.ckpt").tree, read(folder / "again.ckpt").tree
     if found := differences(one, other):
@@ -216,15 +233,35 @@ def undisturbed(folder: Path) -> tuple[Any, float]:
 
 
 def soak(kills: int, seed: int, folder: Path, change: Change = faithful) -> list[Trial]:
-    """Trials until so many trainings were killed, one to three times each."""
+    """Trials until so many trainings were killed, one to three times each, in every precision."""
     random = Random(seed)
-    reference, seconds = undisturbed(folder / "whole")
+    formats: list[Precision] = [one for one in PRECISIONS if has_units(one, "cpu")]
+    references: dict[Precision, tuple[Any, float]] = {}
     trials: list[Trial] = []
     while (done := sum(len(one.steps) for one in trials)) < kills:
+        precision = formats[len(trials) % len(formats)]
+        if precision not in references:
+            references[precision] = undisturbed(folder / precision, precision)
+        reference, seconds = references[precision]
         times = min(kills - done, random.choice((1, 1, 2, 3)))
-        moments = [random.uniform(0.0, seconds / times) for _ in range(times)]
-        trials.append(trial(folder / str(len(trials)), reference, moments, change))
+        # What goes on carelessly has to go on from something for that to be seen.
+        kinds: list[Moment] = [
+            moment_of(random) if change is faithful else "later" for _ in range(times)
+        ]
+        moments: list[tuple[Moment, float]] = [
+            (kind, random.uniform(0.0, longest(kind, seconds / times))) for kind in kinds
+        ]
+        trials.append(trial(folder / str(len(trials)), reference, moments, change, precision))
     return trials
+
+
+def moment_of(random: Random) -> Moment:
+    return random.choices(list(MOMENTS), list(MOMENTS.values()))[0]
+
+
+def longest(moment: Moment, seconds: float) -> float:
+    """To wait for after a moment; a file is being written for a millisecond or two."""
+    return 0.002 if moment == "writing" else seconds
 
 
 def main(words: Sequence[str]) -> int:
@@ -239,10 +276,13 @@ def main(words: Sequence[str]) -> int:
     steps = [step for one in trials for step in one.steps]
     different = [one for one in trials if one.differences]
     sys.stdout.writelines(f"{one.steps}: {one.differences[:3]}\n" for one in different)
+    inside = sum(step % STEPS_IN_A_PASS > 0 for step in steps)
+    formats = ", ".join(dict.fromkeys(one.precision for one in trials))
     sys.stdout.write(
-        f"{len(steps)} kills in {len(trials)} trainings, checkpoints of {len(set(steps))} different"
-        f" steps up to {max(steps)}, {steps.count(0)} kills before the first:"
-        f" {len(different)} ended otherwise than the undisturbed one\n"
+        f"{len(steps)} kills in {len(trials)} trainings ({formats}), checkpoints of"
+        f" {len(set(steps))} different steps up to {max(steps)}, {inside} of them inside a pass;"
+        f" {steps.count(0)} kills before the first, {sum(one.torn for one in trials)} while a file"
+        f" was written: {len(different)} ended otherwise than the undisturbed one\n"
     )
     return 1 if different else 0
 
