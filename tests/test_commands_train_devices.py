@@ -9,7 +9,7 @@ import torch
 
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.loading import load
-from aitrade_cli.passes.train import devices
+from aitrade_cli.passes.train import devices, settings
 from tests.passes_cases import typed
 from tests.test_commands_train import RECIPE
 
@@ -72,6 +72,17 @@ def test_options_that_cannot_be_are_usage_errors(
 ) -> None:
     assert typed(monkeypatch, "train", "recipe.toml", *words) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("there", "code"), [(False, 5), (True, 6)])
+def test_an_engine_that_is_not_driven_is_refused_by_name_with_the_reason(
+    there: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _: object() if there else None)
+    assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed") == code
+    said = capsys.readouterr().err
+    assert ("DeepSpeed is here, but" if there else "DeepSpeed is not installed") in said
+    assert "--shard full" in said
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(

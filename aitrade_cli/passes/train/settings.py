@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from aitrade_cli.errors import BadInput, Usage
+from aitrade_cli.errors import BadInput, Missing, Refused, Usage
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.passes.train.recipe_file import (
     NETWORK,
@@ -26,6 +27,21 @@ from aitrade_cli.training.walk import Plan
 RECIPE_NAME: Final = "recipe.toml"
 # May differ where a run is taken up; they give other sums.
 FIXED: Final = ("device", "spread.devices", "spread.shard", "spread.offload")
+
+
+ENGINES: Final = {"deepspeed": "DeepSpeed", "accelerate": "Accelerate"}  # by their packages
+
+
+class NoEngine(Missing):
+    """Another package was asked to shard, and it is not installed."""
+
+    default_hint = "`--shard full` does the same by torch's own FSDP2; it needs no package"
+
+
+class NotDriven(Refused):
+    """Another package was asked to shard; it is there, but this program does not drive it."""
+
+    default_hint = "`--shard full`, with `--offload` for its offloading; results are the same"
 
 
 class NoRun(BadInput):
@@ -124,6 +140,7 @@ def settings_of(
             "`--base` takes up a model's own architecture, so `--arch` cannot be given",
             hint="leave one of the two out",
         )
+    refuse_other_engines(given.get("spread.shard"))
     told = {} if recipe is None else read_recipe(Path(recipe))
     values = {**USUAL_VALUES, **told, **checked_flags(given)}
     if resume is not None:
@@ -154,6 +171,21 @@ def batch_of(text: str | None) -> int | None:
     if not text.isdecimal():
         raise Usage(f"`--batch {text}` is no number of windows", hint="a whole number, or `auto`")
     return int(text)
+
+
+def refuse_other_engines(shard: object) -> None:
+    """Name an engine that shards too, and say why it is not the one that does here.
+
+    Raises:
+        NoEngine: its package is not installed.
+        NotDriven: it is, and torch's own does the same.
+    """
+    if not isinstance(shard, str) or shard not in ENGINES:
+        return
+    name = ENGINES[shard]
+    if find_spec(shard) is None:
+        raise NoEngine(f"{name} is not installed on this machine")
+    raise NotDriven(f"{name} is here, but `aitrade train` shards by torch's own FSDP2 and ZeRO-1")
 
 
 def refuse_spread(values: Mapping[str, Any]) -> None:
