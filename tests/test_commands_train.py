@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.loading import load
+from aitrade_cli.passes.train import leaks
 from aitrade_cli.passes.train.recipe_file import USUAL_VALUES
 from tests.passes_cases import typed
 from tests.shell import ROOT
@@ -95,6 +97,33 @@ def test_a_limit_that_no_epoch_holds_exits_1_and_the_model_is_written(
     assert typed(monkeypatch, *words) == 1
     assert "no epoch held the limits" in capsys.readouterr().out
     assert Path("mlp.pt").exists()
+
+
+def leaks_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    rows = f'{RECIPE}learning_rate = 0.01\n[report]\nleaks = "full"\n'
+    Path("recipe.toml").write_text(rows.replace("stride = 4", "stride = 1"))
+    code = typed(monkeypatch, "train", "recipe.toml", "--force", "--json")
+    told = json.loads(capsys.readouterr().out)["data"]
+    assert (code == 0) == told["passed"]
+    return told
+
+
+def test_labels_in_another_order_give_no_edge(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = leaks_of(monkeypatch, capsys)
+    assert told["passed"]
+    assert 0.0 < told["leaks"]["shuffled_accuracy"] <= told["leaks"]["chance"] < 1.0
+
+
+def test_an_edge_that_labels_in_their_own_order_give_would_be_called_a_leak(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(leaks, "BEYOND_CHANCE", 0.0)
+    monkeypatch.setattr(leaks, "in_another_order", lambda classes, _: classes)
+    told = leaks_of(monkeypatch, capsys)
+    assert not told["passed"]
+    assert told["leaks"]["shuffled_accuracy"] > told["leaks"]["chance"]
 
 
 def test_a_dry_run_says_what_would_run_and_writes_nothing(

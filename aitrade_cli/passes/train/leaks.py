@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from jaxtyping import Int64
 from torch import nn
 
 from aitrade_cli.errors import Refused
@@ -94,8 +95,7 @@ def shuffled_labels(
         validation: later windows with labels of their own.
         recipe: of the run; two epochs of it are enough to see a leak.
     """
-    order = np.random.default_rng(recipe.seed).permutation(len(training))
-    shuffled = Examples(training.windows, training.classes[order])
+    shuffled = Examples(training.windows, in_another_order(training.classes, recipe.seed))
     short = replace(recipe, epochs=min(SHUFFLED_EPOCHS, recipe.epochs), early_stop="")
     pursue(network, Labels(shuffled, validation), short)
     said = logits_of(network, validation.windows).argmax(axis=1)
@@ -104,3 +104,7 @@ def shuffled_labels(
     # Overlapping labels are near copies of each other: one in a horizon counts.
     error = math.sqrt(frequent * (1 - frequent) / max(1, len(validation) // 12))
     return accuracy, frequent + BEYOND_CHANCE * error
+
+
+def in_another_order(classes: Int64[np.ndarray, " n"], seed: int) -> Int64[np.ndarray, " n"]:
+    return classes[np.random.default_rng(seed).permutation(len(classes))]
