@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from aitrade_cli.replay.batch import Batch
+from aitrade_cli.replay.disk.layout import Placed
 from aitrade_cli.replay.sampling.windows import Pad
 from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import ReplayStore
@@ -143,3 +144,18 @@ def small_store(folder: Path, rows: int = 300) -> Path:
     with ReplayStore(folder, rows, schema=SCHEMA) as store:
         add_singly(store, episodes(30, seed=3))
     return folder
+
+
+def segments(folder: Path) -> list[Path]:
+    return sorted((folder / "segments").glob("*.seg"))
+
+
+def layout_of(store: ReplayStore) -> list[Placed]:
+    assert store.disk is not None
+    return store.disk.layout.placed
+
+
+def change(path: Path, at: int, data: bytes) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[at : at + len(data)] = data
+    path.write_bytes(bytes(whole))

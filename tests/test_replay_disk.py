@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 
 from aitrade_cli.replay.disk import head, manifest
-from aitrade_cli.replay.disk.compacting import NeedsRepair, compact, compact_as
 from aitrade_cli.replay.disk.format import VERSION, NewerStore, read_mark
-from aitrade_cli.replay.disk.layout import Placed
 from aitrade_cli.replay.disk.opening import ForeignFolder, NoStore, manifest_in
 from aitrade_cli.replay.disk.repairing import repair
 from aitrade_cli.replay.disk.verifying import verify
@@ -25,26 +23,21 @@ from aitrade_cli.replay.lock import StoreInUse
 from aitrade_cli.replay.ring import LAST_STATE
 from aitrade_cli.replay.schema import Field, Schema, SchemaMismatch
 from aitrade_cli.replay.store import ReplayStore
-from tests.replay_cases import SCHEMA, add_singly, check_batch, episodes, numbers, small_store
+from tests.replay_cases import (
+    SCHEMA,
+    add_singly,
+    change,
+    check_batch,
+    episodes,
+    layout_of,
+    numbers,
+    segments,
+    small_store,
+)
 from tests.shell import ROOT, surroundings
 from tests.test_disaster_full_disk import UNSHARE, small_disks_are_allowed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-def segments(folder: Path) -> list[Path]:
-    return sorted((folder / "segments").glob("*.seg"))
-
-
-def layout_of(store: ReplayStore) -> list[Placed]:
-    assert store.disk is not None
-    return store.disk.layout.placed
-
-
-def change(path: Path, at: int, data: bytes) -> None:
-    whole = bytearray(path.read_bytes())
-    whole[at : at + len(data)] = data
-    path.write_bytes(bytes(whole))
 
 
 def hold(folder: str, ready: int, done: int) -> None:
@@ -216,32 +209,6 @@ def test_a_later_format_is_refused_in_one_clear_line(tmp_path: Path) -> None:
     (folder / "replay.json").write_bytes(made.to_bytes())
     with pytest.raises(NewerStore, match=f"has format {VERSION + 1}, this aitrade reads up to"):
         ReplayStore(folder)
-
-
-@pytest.mark.parametrize("codec", ["lz4", "zstd", "patch", "auto"])
-def test_compacting_keeps_every_row_and_packs_it(codec: str, tmp_path: Path) -> None:
-    folder = small_store(tmp_path / "s", rows=150)
-    with ReplayStore(folder, mode="r") as store:
-        before = numbers(store)
-        total = store.total
-    report = compact_as(folder, codec)
-    assert report.blocks_after <= report.blocks_before
-    assert verify(folder).passed
-    made = episodes(30, seed=3)
-    with ReplayStore(folder) as store:
-        assert (numbers(store), store.total) == (before, total)
-        added = before | add_singly(store, made[:0])
-        every = {a for episode in made for a in episode.act[:, 0].tolist()}
-        check_batch(store.sample(60, discount=0.9), made, 1, 0, "repeat", every | added)
-    again = compact(folder)
-    assert again.size_bytes_before == again.size_bytes_after
-
-
-def test_a_damaged_store_is_not_compacted(tmp_path: Path) -> None:
-    folder = small_store(tmp_path / "s")
-    change(segments(folder)[0], 3000, b"\xff" * 9)
-    with pytest.raises(NeedsRepair):
-        compact(folder)
 
 
 def test_priorities_are_kept_with_the_store(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aitrade_cli.replay.disk.compacting import compact_as
 from aitrade_cli.replay.disk.reading_kernels import WHOLE, ask_for_records, read_records
+from aitrade_cli.replay.disk.verifying import verify
+from aitrade_cli.replay.schema import Field, Schema
+from aitrade_cli.replay.store import ReplayStore
+from tests.replay_cases import change, layout_of
 
 LENGTH = 40
 
@@ -50,3 +55,47 @@ def test_the_first_record_that_is_cut_off_is_told(descriptor: int, tmp_path: Pat
 
 def test_a_file_that_is_not_open_is_told() -> None:
     assert read(-1, [0], [0])[0] == 0
+
+
+WALK = Schema((Field("obs", "float32", (2,)), Field("act", "int64"), Field("reward", "float32")))
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd", "columns"])
+def test_one_damaged_block_does_not_end_a_learner(codec: str, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    states = np.arange(6001, dtype=np.float32)[:, None].repeat(2, 1)
+    with ReplayStore(folder, 6010, schema=WALK) as store:
+        numbers, zeros = np.arange(6000), np.zeros(6000, np.float32)
+        store.add_batch(obs=states[:-1], act=numbers, reward=zeros, next_obs=states[1:])
+    compact_as(folder, codec)
+    with ReplayStore(folder, memory=256 * WALK.record_bytes, mode="r", prefetch=1) as store:
+        placed = layout_of(store)[3]
+        header = placed.found.header
+        at = placed.found.offset + header.payload_at
+        change(placed.path, at, b"\xaa" * header.payload_bytes)
+        for _ in range(100):  # each meets some of the 256 rows, until all are known
+            batch = store.sample(256)
+            assert np.array_equal(batch["next_obs"], np.asarray(batch["obs"]) + 1)
+            windows = store.sample(32, window=8, pad="skip")
+            assert (np.diff(np.asarray(windows["obs"])[:, :, 0]) == 1).all()
+        damaged = set(range(header.first, header.end))
+        assert store._ahead.torn <= damaged
+        assert len(store._ahead.torn) > (0.8 if codec == "raw" else 0.99) * len(damaged)
+        assert len(store) == 6000 - len(store._ahead.torn)
+    assert verify(folder).rows_lost == header.count
+
+
+def test_a_window_over_a_damaged_row_is_not_served(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    states = np.arange(301, dtype=np.float32)[:, None].repeat(2, 1)
+    with ReplayStore(folder, 400, schema=WALK) as store:
+        numbers, zeros = np.arange(300), np.zeros(300, np.float32)
+        store.add_batch(obs=states[:-1], act=numbers, reward=zeros, next_obs=states[1:])
+        placed = layout_of(store)[3]
+    row = placed.found.header.first + 20
+    at = placed.found.offset + placed.found.header.payload_at + 20 * WALK.record_bytes
+    change(placed.path, at, b"\xff\xff\xff\xff")
+    with ReplayStore(folder, mode="r") as store:
+        batch = store.sample(4000, window=8, pad="skip")
+        assert (np.diff(np.asarray(batch["obs"])[:, :, 0]) == 1).all()
+        assert not (set(range(row - 1, row + 8)) & set(np.asarray(batch["act"]).tolist()))

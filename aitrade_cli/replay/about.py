@@ -14,8 +14,8 @@ import numpy as np
 from aitrade_cli.replay import lock
 from aitrade_cli.replay.disk import keeping
 from aitrade_cli.replay.disk.creating import FieldFacts, facts_of, shape_text
-from aitrade_cli.replay.disk.folder import FEWEST_RESIDENT
 from aitrade_cli.replay.disk.opening import manifest_in
+from aitrade_cli.replay.disk.resident import FEWEST_RESIDENT
 from aitrade_cli.replay.ring import DAMAGED
 from aitrade_cli.replay.store import ReplayStore
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view
@@ -71,7 +71,6 @@ def about(folder: Path) -> InfoReport:
             for block in placed
             if not block.found.header.is_hole
         )
-        state = keeping.read_state(folder)
         return InfoReport(
             str(folder),
             made.version,
@@ -83,11 +82,11 @@ def about(folder: Path) -> InfoReport:
             int(np.count_nonzero(store.ring.following[live] >= 0)),
             int(np.count_nonzero(store.ring.flags[live] & DAMAGED)),
             len(np.unique(store.ring.columns["episode"][live])),
-            len({block.segment for block in placed}),
+            len(disk.known),
             len(placed),
-            sum(path.stat().st_size for path in {block.path for block in placed}),
+            sum(segment.size for segment in disk.known),
             dict(packing),
-            bytes(state[keeping.SAMPLER]).decode() if state else None,
+            keeping.kept_of(folder),
             being_written(folder),
         )
 
@@ -107,18 +106,28 @@ def being_written(folder: Path) -> bool:
     return False
 
 
+def packing_text(ratio: float | None) -> str:
+    """How the bytes on disk compare with those of the live records alone, in words."""
+    if ratio is None:
+        return "no rows yet"
+    if ratio > 1.0:
+        return f"{ratio_text(ratio)} as large as the raw records"
+    return f"{ratio_text(1.0 / ratio)} smaller than the raw records"
+
+
 @view.register
 def _(report: InfoReport) -> Sequence[Block]:
     names = ", ".join(f"{name} {count:,}" for name, count in report.codecs.items())
+    segments = "1 segment" if report.segments == 1 else f"{report.segments:,} segments"
     facts = [
         ("Fields", ", ".join(f"{fact.name} {shape_text(fact)}" for fact in report.fields)),
         ("Rows", f"{report.rows_live:,} of {report.capacity_rows:,}"),
         ("Since it began", f"{report.rows_acknowledged:,} rows"),
         ("Episodes", f"{report.episodes:,}"),
-        ("On disk", f"{bytes_text(report.size_bytes)} in {report.segments} segments"),
+        ("On disk", f"{bytes_text(report.size_bytes)} in {segments}"),
         (
             "Packing",
-            f"{ratio_text(report.size_ratio)} of the raw records; blocks: {names or 'none'}",
+            f"{packing_text(report.size_ratio)}; blocks: {names or 'none'}",
         ),
         ("Priorities", report.sampler or "none kept"),
         ("Format", str(report.format_version)),

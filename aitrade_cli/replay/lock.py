@@ -38,6 +38,10 @@ class Lock:
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, f"{os.getpid()}\n".encode(), 0)
 
+    def __del__(self) -> None:
+        # a store that could not be closed and was forgotten holds nobody up
+        self.release()
+
     def release(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)

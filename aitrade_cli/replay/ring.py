@@ -62,6 +62,7 @@ class Ring:
         self.resident = capacity if resident is None else min(resident, capacity)
         self.total = 0
         self.unusable = 0  # live rows that cannot be drawn
+        self.damaged = False  # whether a row was ever known by its number only
         self.next_episode = 0
         # calloc: what is not touched takes no memory, the spare rows least of all
         self.records = np.zeros((self.resident + SPARE, schema.record_bytes), np.uint8)
@@ -109,6 +110,8 @@ class Ring:
     def bytes(self) -> int:
         """Memory that rows, columns and links can take."""
         per_row = COLUMNS.itemsize + LINK.itemsize
+        if self.rewards is not None and self.resident < self.capacity:
+            per_row += self.rewards.itemsize
         return self.resident * self.schema.record_bytes + self.capacity * per_row
 
     def spare(self, env: int) -> int:

@@ -98,7 +98,7 @@ class ReplayStore:
         self._sequences = Sequences(self.ring)
         self._drawing = Drawing(self.ring, self.sampler, np.random.default_rng(seed))
         self._single_steps = SingleSteps(self.ring, self._drawing)
-        self._ahead = Ahead(self.ring, self.disk, self._drawing.draw, depth=prefetch)
+        self._ahead = Ahead(self.ring, self.disk, self._drawing, depth=prefetch)
         uniform = isinstance(self.sampler, Uniform)
         self._added: Callable[[int, int], None] | None = None if uniform else self.sampler.added
 
@@ -142,6 +142,8 @@ class ReplayStore:
         """
         if self.mode == "r":
             raise OnlyReading
+        if self.disk is not None:
+            self.disk.check_open()
         before = self.ring.total
         index = self._adder.add(obs, act, reward, next_obs, terminated, truncated, env, more)
         if self.disk is not None:
@@ -188,6 +190,7 @@ class ReplayStore:
         if self.mode == "r":
             raise OnlyReading
         if self.disk is not None:
+            self.disk.check_open()
             self.disk.make_room(most)
         return self.ring.total
 
@@ -226,6 +229,8 @@ class ReplayStore:
         """
         if batch < 1:
             raise Usage(f"a batch has at least 1 row, got `{batch}`")
+        if self.disk is not None:
+            self.disk.check_open()
         ring = self.ring
         partly = ring.total > ring.resident < ring.capacity  # some rows are on disk only
         if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and not partly:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -11,15 +10,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from aitrade_cli.replay.batch import Batch, as_tensors, new_block
+from aitrade_cli.replay.disk.loading import pass_over
 from aitrade_cli.replay.disk.paging import TornRecord
+from aitrade_cli.replay.disk.scanning import Moved
 from aitrade_cli.replay.interfaces import Indices
-from aitrade_cli.replay.ring import DAMAGED, NOTHING, Ring
+from aitrade_cli.replay.ring import Ring
+from aitrade_cli.replay.sampling.drawing import Drawing
 from aitrade_cli.replay.sampling.gathering import Block, Steps, Wish, follow, lay_out, needed
 
 if TYPE_CHECKING:
     from aitrade_cli.replay.disk.folder import Disk
 
-MOST_TORN: Final = 100  # records in one batch, before the disk itself must be broken
+MOST_TRIES: Final = 100  # of one batch, before the disk itself must be broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Ahead:
     Args:
         ring: of the store.
         disk: that records are read from.
-        draw: how rows are chosen.
+        drawing: how rows are chosen.
         depth: batches that are under way.
     """
 
@@ -57,63 +59,76 @@ class Ahead:
         self,
         ring: Ring,
         disk: Disk | None,
-        draw: Callable[[int, Wish], tuple[Indices, np.ndarray | None]],
+        drawing: Drawing,
         *,
         depth: int,
     ) -> None:
         self.ring = ring
         self.disk = disk
-        self.draw = draw
+        self.drawing = drawing
         self.depth = depth
         self.kind: tuple[int, Wish, str | None] | None = None
         self.under_way: deque[Drawn] = deque()
-        self.torn: list[int] = []  # rows that were found damaged and passed over
+        self.torn: set[int] = set()  # rows that were found damaged and passed over
 
     def take(self, batch: int, wish: Wish, device: str | None) -> Batch:
         """The next batch of a kind; another kind than before starts anew.
 
+        Rows that are damaged or gone are passed over and others drawn for them.
+
         Raises:
             TornRecord: hardly a record can be read.
+            NothingToSample: hardly a row is left.
         """
         if self.kind != (batch, wish, device):
             self.drop()
             self.kind = batch, wish, device
-        while True:
-            drawn = self.under_way.popleft() if self.under_way else self.begin()
-            while len(self.under_way) < self.depth:
-                self.under_way.append(self.begin())
+        drawn = self.under_way.popleft() if self.under_way else self.begin()
+        while len(self.under_way) < self.depth:
+            self.under_way.append(self.begin())
+        for _ in range(MOST_TRIES):
             try:
                 for future in drawn.waiting:
                     future.result()
                 return made_of(self.ring, drawn, wish, device)
             except TornRecord as error:
-                if len(self.torn) >= MOST_TORN:
-                    raise
-                self.pass_over(error.row)
+                self.torn.update(error.rows.tolist())
+                pass_over(self.ring, error.rows)
+            except Moved as error:
+                self.the_disk.look_again(error)
+            drawn = self.begin_again(drawn)
+        for future in drawn.waiting:
+            future.result()
+        return made_of(self.ring, drawn, wish, device)
+
+    @property
+    def the_disk(self) -> Disk:
+        if self.disk is None:
+            raise RuntimeError("a store in memory reads nothing from disk")
+        return self.disk
 
     def begin(self) -> Drawn:
         """Choose rows and start to read them."""
-        if self.kind is None or self.disk is None:
+        if self.kind is None:
             raise RuntimeError("nothing was asked for")
-        batch, wish, device = self.kind
-        indices, weights = self.draw(batch, wish)
-        steps = follow(self.ring, indices % self.ring.capacity, wish)
-        wanted = needed(self.ring, indices % self.ring.capacity, steps, wish)
-        block = new_block(len(wanted), self.ring.schema.record_bytes, device)
-        return Drawn(indices, weights, steps, block, self.disk.pager.begin(wanted, block))
+        return self.read(*self.drawing.draw(*self.kind[:2]))
 
-    def pass_over(self, row: int) -> None:
-        """Never offer a damaged row again, nor the one that leads to it."""
-        ring = self.ring
-        slot = row % ring.capacity
-        before = row - int(ring.columns["back"][slot])
-        if ring.first <= before < row:
-            ring.following[before % ring.capacity] = NOTHING
-        ring.following[slot] = NOTHING
-        if not ring.flags[slot] & DAMAGED:
-            ring.flags[slot] |= DAMAGED
-            ring.unusable += 1
-        self.torn.append(row)
+    def begin_again(self, drawn: Drawn) -> Drawn:
+        """Start to read the same rows, and others for those that cannot be drawn any more."""
+        if self.kind is None or (drawn.indices < self.ring.first).any():
+            return self.begin()
+        return self.read(*self.drawing.mended(drawn.indices, drawn.weights, self.kind[1]))
+
+    def read(self, indices: Indices, weights: np.ndarray | None) -> Drawn:
+        """Start to read rows that were chosen."""
+        if self.kind is None:
+            raise RuntimeError("nothing was asked for")
+        _, wish, device = self.kind
+        slots = indices % self.ring.capacity
+        steps = follow(self.ring, slots, wish)
+        wanted = needed(self.ring, slots, steps, wish)
+        block = new_block(len(wanted), self.ring.schema.record_bytes, device)
+        return Drawn(indices, weights, steps, block, self.the_disk.pager.begin(wanted, block))
 
     def drop(self) -> None:
         """Wait for what is under way and forget it."""

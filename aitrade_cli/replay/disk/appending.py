@@ -27,13 +27,19 @@ from aitrade_cli.replay.interfaces import Codec
 from aitrade_cli.replay.ring import Ring, put_last_states
 
 FULL: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-PIECES_AT_ONCE: Final = 512  # below the system's limit for one write
+WRITE_BYTES: Final = 16 * 1024**2  # of raw records: what is copied to be written in one go
 
 
 class StoreFull(BadInput):
     """The disk took no more. What was acknowledged is safe; the rest is still in memory."""
 
     default_hint = "free some room and call `commit` again, or make a store of a smaller capacity"
+
+
+def full_or_same(error: OSError, folder: Path) -> Exception:
+    """What a failed write is told as."""
+    full = error.errno in FULL
+    return StoreFull(f"no room for more rows in `{folder}`") if full else error
 
 
 class Appender:
@@ -72,6 +78,7 @@ class Appender:
         self.power_safe = power_safe
         self.written = ring.total
         self.descriptor = -1
+        self.inode = 0
         self.segment = 0  # first row of the open segment
         self.end = 0  # its bytes that were acknowledged
 
@@ -79,6 +86,7 @@ class Appender:
         """Go on in a segment that is whole up to ``end``."""
         path = segment_path(self.folder, segment)
         self.descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self.inode = os.fstat(self.descriptor).st_ino
         self.segment, self.end = segment, end
 
     def commit(self) -> int:
@@ -94,9 +102,7 @@ class Appender:
             while self.written < ring.total:
                 self.append_some()
         except OSError as error:
-            if error.errno in FULL:
-                raise StoreFull(f"no room for more rows in `{self.folder}`") from error
-            raise
+            raise full_or_same(error, self.folder) from error
         return self.written
 
     def append_some(self) -> None:
@@ -106,7 +112,8 @@ class Appender:
             self.begin_segment()
             room = self.manifest.segment_rows
         until = min(self.ring.total, self.written + room)
-        until = min(until, self.written + PIECES_AT_ONCE // 8 * self.manifest.block_rows)
+        rows = WRITE_BYTES // self.manifest.schema.record_bytes
+        until = min(until, self.written + max(rows, self.manifest.block_rows))
         pieces, founds, end = [], [], self.end
         for first, count in self.block_ranges(until):
             last = first + count == until
@@ -118,7 +125,7 @@ class Appender:
         self.write(pieces, end)
         for found in founds:
             path = segment_path(self.folder, self.segment)
-            self.layout.append(Placed(self.segment, path, found))
+            self.layout.append(Placed(self.segment, path, self.inode, found))
         self.end, self.written = end, until
         self.head.advance(until, self.segment, end, sync=self.power_safe)
         self.let_go()
@@ -185,6 +192,7 @@ class Appender:
             raise
         self.finish_segment()
         self.descriptor, self.segment, self.end = descriptor, self.written, header.bytes
+        self.inode = os.fstat(descriptor).st_ino
         if self.power_safe:
             sync_folder(path.parent)
 
@@ -196,11 +204,15 @@ class Appender:
             self.descriptor = -1
 
     def let_go(self) -> None:
-        """Delete segments that hold evicted rows only."""
-        if self.ring.first >= self.layout.oldest_end:
-            for path in self.layout.drop_before(self.ring.first):
+        """Delete segments that hold evicted rows only.
+
+        Evicted by rows that were acknowledged: those that still wait in memory may never be.
+        """
+        first = self.written - self.ring.capacity
+        if first >= self.layout.oldest_end:
+            for path in self.layout.drop_before(first):
+                self.forget(path)  # first, or who reads it now would not find it
                 path.unlink(missing_ok=True)
-                self.forget(path)
 
     def close(self) -> None:
         self.finish_segment()

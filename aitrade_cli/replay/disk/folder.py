@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-import psutil
+import numpy as np
 
-from aitrade_cli.errors import Usage
-from aitrade_cli.replay.disk.appending import Appender
+from aitrade_cli.errors import Refused, Usage
+from aitrade_cli.replay.disk.appending import Appender, full_or_same
 from aitrade_cli.replay.disk.head import Head
 from aitrade_cli.replay.disk.keeping import keep, restore
-from aitrade_cli.replay.disk.layout import Layout, Placed
-from aitrade_cli.replay.disk.loading import load_segment, lose, tie
+from aitrade_cli.replay.disk.layout import Layout
+from aitrade_cli.replay.disk.loading import load_segment, lose, pass_over, tie
 from aitrade_cli.replay.disk.manifest import Manifest
 from aitrade_cli.replay.disk.opening import (
+    AlreadyThere,
     NewStore,
     NoStore,
     create_store,
@@ -25,7 +26,10 @@ from aitrade_cli.replay.disk.opening import (
 )
 from aitrade_cli.replay.disk.packing import codecs_of
 from aitrade_cli.replay.disk.paging import Pager
-from aitrade_cli.replay.disk.survey import Survey, survey
+from aitrade_cli.replay.disk.resident import resident_rows
+from aitrade_cli.replay.disk.scanning import Moved
+from aitrade_cli.replay.disk.survey import MOST_LOOKS, Segment, Survey, survey
+from aitrade_cli.replay.disk.tail import cut_tail
 from aitrade_cli.replay.interfaces import Codec, Sampler
 from aitrade_cli.replay.lock import Lock
 from aitrade_cli.replay.ring import Ring
@@ -33,8 +37,12 @@ from aitrade_cli.replay.sampling.gathering import Block, Slots
 from aitrade_cli.replay.schema import Schema
 
 COMMIT_BYTES: Final = 4 * 1024**2  # of records that wait at most
-FEWEST_RESIDENT: Final = 256
-MEMORY_SHARE: Final = 0.5  # of what is free, where nobody said how much
+
+
+class Closed(Refused):
+    """The store was closed and something was still asked of it."""
+
+    default_hint = "open it again, or close it later"
 
 
 class Disk:
@@ -56,15 +64,16 @@ class Disk:
         self.folder = folder
         self.manifest = made
         self.mode = mode
+        self.closed = False
         self.codecs = codecs_of(made)
         self.lock = Lock(folder) if mode == "a" else None
         try:
             resident = resident_rows(made, memory)
             self.ring = Ring(made.schema, made.capacity, resident)
             self.layout = Layout()
-            self.pager = Pager(self.ring, self.layout, self.codecs)
-            seen = survey(folder, made)
-            self.take_up(seen)
+            self.pager = Pager(self.ring, self.layout, codecs_of(made))
+            self.known: tuple[Segment, ...] = ()  # segments as they were last surveyed
+            seen = self.take_up()
             self.appender = self.ready_to_append(seen, power_safe=power_safe)
         except BaseException:
             self.release()
@@ -76,18 +85,65 @@ class Disk:
     def partly(self) -> bool:
         return self.ring.live > self.ring.resident
 
-    def take_up(self, seen: Survey) -> None:
-        """Load what was acknowledged since the last time."""
-        since = self.ring.total
-        known = {(block.segment, block.found.offset) for block in self.layout.placed}
-        for segment in seen.segments:
-            for found in segment.found:
-                if found.header.end <= seen.total and (segment.first, found.offset) not in known:
-                    self.layout.append(Placed(segment.first, segment.path, found))
-            load_segment(self.ring, segment, seen.total, self.codecs)
-        if self.ring.total < seen.total:
-            lose(self.ring, seen.total)
-        tie(self.ring, since)
+    def take_up(self) -> Survey:
+        """Load what was acknowledged since the last time; what was found.
+
+        Raises:
+            Moved: the writer lets go of rows faster than they can be loaded.
+        """
+        ring, since = self.ring, self.ring.total
+        seen = self.survey()
+        try:
+            for look in range(MOST_LOOKS):
+                try:
+                    for segment in seen.segments:
+                        load_segment(ring, segment, seen.total, self.codecs)
+                    break
+                except Moved:
+                    if look == MOST_LOOKS - 1:
+                        raise
+                seen = self.survey()
+        finally:
+            # What could not be loaded is known by its number: no row leads past it.
+            if ring.total < seen.total:
+                lose(ring, seen.total)
+            tie(ring, since)
+        self.place(seen.segments)
+        return seen
+
+    def survey(self) -> Survey:
+        """The folder as it is now, with the codecs that its blocks name."""
+        before = set(map(id, self.known))
+        seen = survey(self.folder, self.manifest, self.known)
+        self.known = seen.segments
+        fresh = [part for part in seen.segments if id(part) not in before]
+        most = max((block.header.codec for part in fresh for block in part.found), default=0)
+        if most >= len(self.codecs) and self.mode == "r":
+            # a compact has packed them anew; it says with what before it does
+            self.manifest = manifest_in(self.folder)
+            self.codecs[:] = codecs_of(self.manifest)
+            self.pager.codecs[:] = codecs_of(self.manifest)
+        return seen
+
+    def place(self, segments: Sequence[Segment]) -> None:
+        """Know where rows lie now."""
+        self.layout.follow(segments, self.ring.total)
+        self.pager.follow(self.layout.placed)
+
+    def look_again(self, moved: Moved) -> None:
+        """Find the rows of a segment again that was let go of or rewritten meanwhile.
+
+        Rows that are in no segment any more are not offered again.
+        """
+        ring = self.ring
+        if self.mode == "a":  # nobody but us may do either
+            for placed in [block for block in self.layout.placed if block.path == moved.path]:
+                pass_over(ring, np.arange(placed.found.header.first, placed.found.header.end))
+            return
+        self.place(self.survey().segments)
+        placed = self.layout.placed
+        oldest = placed[0].found.header.first if placed else ring.total
+        pass_over(ring, np.arange(ring.first, min(oldest, ring.total - ring.resident)))
 
     def ready_to_append(self, seen: Survey, *, power_safe: bool) -> Appender | None:
         """Cut off what was never acknowledged, and stand behind the rest."""
@@ -139,33 +195,65 @@ class Disk:
                 hint="use a larger `memory` or capacity",
             )
 
+    def check_open(self) -> None:
+        """Raises:
+        Closed: it was closed before.
+        """
+        if self.closed:
+            raise Closed(f"the store at `{self.folder}` was closed")
+
     def commit(self) -> int:
+        self.check_open()
         return self.ring.total if self.appender is None else self.appender.commit()
 
     def refresh(self) -> int:
         """Take up what the writer acknowledged since."""
+        self.check_open()
         if self.mode == "r":
-            self.take_up(survey(self.folder, self.manifest))
-            for path in self.layout.drop_before(self.ring.first):
-                self.pager.forget(path)
+            self.take_up()
         return self.ring.total
 
     def fetch(self, slots: Slots, out: Block) -> None:
-        self.pager.fetch(slots, out)
+        """Copy the records of slots into ``out``.
+
+        Raises:
+            TornRecord: some are damaged, or the writer has let go of them.
+        """
+        self.check_open()
+        try:
+            self.pager.fetch(slots, out)
+        except Moved as moved:
+            self.look_again(moved)
+            self.pager.fetch(slots, out)
 
     def restore(self, sampler: Sampler) -> None:
-        restore(self.folder, sampler, self.ring)
+        """Give a sampler back what was kept of it.
+
+        Raises:
+            OtherSampler: another one's is kept; the store is let go of.
+        """
+        try:
+            restore(self.folder, sampler, self.ring)
+        except BaseException:
+            self.release()
+            raise
 
     def close(self, sampler: Sampler) -> None:
-        """Commit, keep what the sampler knows, and let go."""
-        try:
-            if self.appender is not None:
-                self.appender.commit()
+        """Commit, keep what the sampler knows, and let go.
+
+        Raises:
+            StoreFull: nothing was let go of; free some room and call it again.
+        """
+        if self.appender is not None:
+            self.appender.commit()
+            try:
                 keep(self.folder, sampler, self.ring.total)
-                self.appender.close()
-                self.appender = None
-        finally:
-            self.release()
+            except OSError as error:
+                raise full_or_same(error, self.folder) from error
+            self.appender.close()
+            self.appender = None
+        self.closed = True
+        self.release()
 
     def release(self) -> None:
         if self.lock is not None:
@@ -198,36 +286,9 @@ def open_disk(
     else:
         if schema is None or capacity is None:
             raise NoStore(f"there is no replay store at `{folder}`")
-        made = create_store(folder, NewStore(schema, capacity, codec))
+        try:
+            made = create_store(folder, NewStore(schema, capacity, codec))
+        except AlreadyThere:  # somebody else was quicker
+            made = manifest_in(folder)
+            refuse_other(schema, made.schema, folder)
     return Disk(folder, made, memory=memory, mode=mode, power_safe=power_safe)
-
-
-def resident_rows(made: Manifest, memory: int | None) -> int:
-    """How many records fit into the memory that may be used.
-
-    Raises:
-        Usage: not even a few do.
-    """
-    if memory is None:
-        memory = int(psutil.virtual_memory().available * MEMORY_SHARE)
-    rows = memory // made.schema.record_bytes
-    fewest = min(made.capacity, FEWEST_RESIDENT)
-    if rows < fewest:
-        raise Usage(
-            f"{memory:,} bytes hold {rows} records of {made.schema.record_bytes}",
-            hint=f"give `--memory` {fewest * made.schema.record_bytes} or more",
-        )
-    return min(rows, made.capacity)
-
-
-def cut_tail(seen: Survey) -> None:
-    """Remove what was written and never acknowledged."""
-    for segment in seen.segments:
-        kept = [block for block in segment.found if block.header.end <= seen.total]
-        end = kept[-1].end if kept else segment.start
-        if end >= segment.size or not seen.is_tail(segment, end):
-            continue
-        if kept or segment.first < seen.total or segment is seen.segments[0]:
-            os.truncate(segment.path, end)
-        else:
-            segment.path.unlink()

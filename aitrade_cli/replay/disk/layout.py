@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from aitrade_cli.replay.disk.scanning import Found
+from aitrade_cli.replay.disk.survey import Segment
 
 Numbers: TypeAlias = Int64[np.ndarray, " n"]
 
@@ -20,6 +22,7 @@ class Placed:
 
     segment: int  # first row of the segment
     path: Path
+    inode: int  # of the file; another one may come to lie at the path
     found: Found
 
 
@@ -29,11 +32,49 @@ class Layout:
 
     placed: list[Placed] = field(default_factory=list)
     ends: dict[int, tuple[Path, int]] = field(default_factory=dict)
+    inodes: dict[int, int] = field(default_factory=dict)
     _firsts: Numbers | None = None
+
+    def follow(self, segments: Sequence[Segment], total: int) -> list[Placed]:
+        """Take over where rows below ``total`` lie now; the blocks that are new.
+
+        Whoever reads keeps the list of before, which is not changed.
+        """
+        there = {segment.first: segment.inode for segment in segments}
+        gone = self.inodes.keys() - there.keys()
+        if self.was_rewritten(there):
+            self.placed, self.ends, self.inodes = [], {}, {}
+        elif gone:
+            self.placed = [block for block in self.placed if block.segment not in gone]
+            for segment in gone:
+                del self.ends[segment], self.inodes[segment]
+        self._firsts = None
+        known = len(self.placed)
+        reached = self.placed[-1].found.header.end if known else 0
+        for segment in segments:
+            if segment.end_row <= reached:
+                continue
+            for found in segment.found:
+                # where a compact was killed, two segments hold the same rows
+                if reached < found.header.end <= total:
+                    self.append(Placed(segment.first, segment.path, segment.inode, found))
+                    reached = found.header.end
+        return self.placed[known:]
+
+    def was_rewritten(self, there: dict[int, int]) -> bool:
+        """Whether a segment is another file than before, or begins inside what is known."""
+        if not self.placed:
+            return False
+        reached = self.placed[-1].found.header.end
+        return any(
+            self.inodes[first] != inode if first in self.inodes else first < reached
+            for first, inode in there.items()
+        )
 
     def append(self, placed: Placed) -> None:
         self.placed.append(placed)
         self.ends[placed.segment] = placed.path, placed.found.header.end
+        self.inodes[placed.segment] = placed.inode
         self._firsts = None
 
     def drop_before(self, first: int) -> list[Path]:
@@ -44,6 +85,8 @@ class Layout:
             return []
         self.placed = [block for block in self.placed if block.segment not in gone]
         self._firsts = None
+        for segment in gone:
+            del self.inodes[segment]
         return [self.ends.pop(segment)[0] for segment in gone]
 
     @property

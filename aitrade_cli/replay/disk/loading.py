@@ -33,8 +33,13 @@ def load_segment(ring: Ring, segment: Segment, total: int, codecs: list[Codec]) 
         segment: the file.
         total: rows acknowledged; what lies behind is left.
         codecs: of the store.
+
+    Raises:
+        Moved: the file was let go of or rewritten; what came before it is in the ring.
     """
-    with Mapped(segment.path) as data:
+    if segment.end_row <= ring.total:
+        return
+    with Mapped(segment.path, segment.inode) as data:
         for found in segment.found:
             header = found.header
             if header.end > total or header.end <= ring.total:
@@ -89,6 +94,7 @@ def put_records(ring: Ring, data: memoryview, found: Found, codecs: list[Codec])
 
 
 def mark_damaged(ring: Ring, index: np.ndarray) -> None:
+    ring.damaged |= len(index) > 0
     ring.columns[index % ring.capacity] = np.zeros(len(index), COLUMNS)
     ring.flags[index % ring.capacity] = DAMAGED
 
@@ -98,6 +104,20 @@ def lose(ring: Ring, end: int) -> None:
     start = max(ring.total, end - ring.capacity)
     mark_damaged(ring, np.arange(start, end))
     ring.total = end
+
+
+def pass_over(ring: Ring, index: np.ndarray) -> None:
+    """Never offer live rows again, nor those that lead to them."""
+    index = index[(index >= ring.first) & (index < ring.total)]
+    slots = index % ring.capacity
+    back = ring.columns["back"][slots]
+    before = (index - back) % ring.capacity
+    led = (back > 0) & (index - back >= ring.first) & (ring.following[before] == slots)
+    ring.following[before[led]] = NOTHING
+    ring.following[slots] = NOTHING
+    ring.unusable += int(np.count_nonzero(ring.flags[slots] & UNUSABLE == 0))
+    ring.flags[slots] |= DAMAGED
+    ring.damaged |= len(index) > 0
 
 
 def tie(ring: Ring, since: int) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,30 +29,32 @@ from aitrade_cli.replay.disk.reading_kernels import (
     ask_for_records,
     read_records,
 )
-from aitrade_cli.replay.interfaces import Codec
+from aitrade_cli.replay.disk.scanning import Moved
+from aitrade_cli.replay.interfaces import Codec, Selective
 from aitrade_cli.replay.ring import Ring
 from aitrade_cli.replay.sampling.gathering import Block, Slots
 from aitrade_cli.replay.schema import CHECKSUM_BYTES
 
 READERS: Final = 4
-DECODED_BLOCKS: Final = 64  # of packed segments, kept unpacked
+KEPT_BYTES: Final = 16 * 1024**2  # of blocks that can only be unpacked whole
+Torn: TypeAlias = dict[int, str]  # rows that are not what was written, and why
 
 
 class TornRecord(BadInput):
-    """A record on disk is not what was written; it is not served."""
+    """Records on disk are not what was written; they are not served."""
 
     default_hint = "`aitrade replay verify STORE` names everything that is damaged"
 
-    def __init__(self, row: int, said: str) -> None:
-        super().__init__(f"row {row} {said}")
-        self.row = row
+    def __init__(self, torn: Torn) -> None:
+        row, said = next(iter(torn.items()))
+        more = f", and {len(torn) - 1} more" if len(torn) > 1 else ""
+        super().__init__(f"row {row} {said}{more}")
+        self.rows = np.array(list(torn), np.int64)
 
 
 class Line(NamedTuple):
     """A record that is to be read."""
 
-    descriptor: int
-    offset: int  # in the file; -1 in a packed block
     row: int
     place: int  # in the batch
     placed: Placed
@@ -63,16 +66,18 @@ class Pager:
     Args:
         ring: what is in memory.
         layout: what is on disk.
-        codecs: that blocks are packed with.
+        codecs: that blocks are packed with. Nobody else may use them: they are no two
+            threads' at once.
     """
 
     def __init__(self, ring: Ring, layout: Layout, codecs: list[Codec]) -> None:
         self.ring = ring
         self.layout = layout
         self.codecs = codecs
-        self.files: dict[Path, int] = {}
+        self.files: dict[tuple[Path, int], int] = {}  # descriptors by path and inode
         self.opening = Lock()
-        self.unpacked: OrderedDict[tuple[Path, int], Block] = OrderedDict()
+        self.unpacking = Lock()
+        self.unpacked: OrderedDict[tuple[int, int], Block] = OrderedDict()
         self.waiting: list[Future[None]] = []
         self.pool: ThreadPoolExecutor | None = None
 
@@ -80,7 +85,8 @@ class Pager:
         """Copy the records of slots into ``out``.
 
         Raises:
-            TornRecord: one on disk is damaged.
+            TornRecord: some on disk are damaged.
+            Moved: a segment was let go of or rewritten since it was surveyed.
         """
         for waiting in self.begin(slots, out):
             waiting.result()
@@ -108,82 +114,182 @@ class Pager:
     def read(
         self, index: Slots, places: Slots, blocks: tuple[Slots, list[Placed]], out: Block
     ) -> None:
-        """Read some records to their places, all of them asked for before the first is read."""
-        length = self.ring.schema.record_bytes
-        plan = list(self.plan(index, places, blocks))
-        lying = [line for line in plan if line.offset >= 0]
-        descriptors = np.array([line.descriptor for line in lying], np.int32)
-        offsets = np.array([line.offset for line in lying], np.int64)
-        if ADVISE:
-            ask_for_records(descriptors, offsets, length)
-        into = np.array([line.place for line in lying], np.int64)
-        short = read_records(descriptors, offsets, into, out)
-        if short != WHOLE:
-            raise TornRecord(lying[short].row, f"in `{lying[short].placed.path.name}` is cut off")
-        raw, sealed = out.reshape(-1).data, length - CHECKSUM_BYTES
-        for line in plan:
-            record = raw[line.place * length : (line.place + 1) * length]
-            if line.offset < 0:
-                first = line.placed.found.header.first
-                record[:] = self.unpack(line.placed, line.row)[line.row - first].data
+        """Read some records to their places, all of them asked for before the first is read.
+
+        Raises:
+            TornRecord: some are damaged; all of them are named.
+            Moved: a segment was let go of or rewritten.
+        """
+        torn: Torn = {}
+        lying, packed = self.plan(index, places, blocks, torn)
+        self.read_lying(lying, out, torn)
+        self.read_packed(packed, out, torn)
+        raw, length = out.reshape(-1).data, self.ring.schema.record_bytes
+        sealed = length - CHECKSUM_BYTES
+        for row, place, placed in (*lying, *packed):
+            record = raw[place * length : (place + 1) * length]
             kept = int.from_bytes(record[sealed:], "little")
-            if zlib.crc32(record[:sealed], line.row & LOW_BITS) != kept:
-                raise TornRecord(line.row, f"in `{line.placed.path.name}` is torn")
+            if zlib.crc32(record[:sealed], row & LOW_BITS) != kept:
+                torn.setdefault(row, f"in `{placed.path.name}` is torn")
+        if torn:
+            raise TornRecord(torn)
 
     def plan(
-        self, index: Slots, places: Slots, blocks: tuple[Slots, list[Placed]]
-    ) -> Iterator[Line]:
-        """Where each record lies and where it goes."""
-        length = self.ring.schema.record_bytes
+        self, index: Slots, places: Slots, blocks: tuple[Slots, list[Placed]], torn: Torn
+    ) -> tuple[list[Line], list[Line]]:
+        """Records that lie in the files as they are, and those that are to be unpacked."""
         positions, every = blocks
+        lying: list[Line] = []
+        packed: list[Line] = []
+        as_they_are = [codec.name == RAW for codec in self.codecs]
         for position, row, place in zip(
             positions.tolist(), index.tolist(), places.tolist(), strict=True
         ):
-            placed = every[position]
-            header = placed.found.header
-            if not header.first <= row < header.end or header.is_hole:
-                raise TornRecord(row, "is in no segment")
-            raw = self.codecs[header.codec].name == RAW
-            inside = placed.found.offset + header.payload_at + (row - header.first) * length
-            yield Line(self.descriptor(placed.path), inside if raw else -1, row, place, placed)
+            placed = every[position] if position >= 0 else None
+            header = placed.found.header if placed is not None else None
+            if placed is None or header is None or header.is_hole or row >= header.end:
+                torn[row] = "is in no segment"
+            elif header.codec >= len(as_they_are):
+                torn[row] = f"in `{placed.path.name}` is packed in a way the manifest lacks"
+            else:
+                (lying if as_they_are[header.codec] else packed).append(Line(row, place, placed))
+        return lying, packed
 
-    def unpack(self, placed: Placed, row: int) -> Block:
-        """The records of a packed block; the blocks read last are kept."""
-        key = placed.path, placed.found.offset
-        found = self.unpacked.get(key)
-        if found is None:
+    def read_lying(self, lines: list[Line], out: Block, torn: Torn) -> None:
+        """Read records that are not packed."""
+        length = self.ring.schema.record_bytes
+        descriptors = np.array([self.descriptor(line.placed) for line in lines], np.int32)
+        offsets = np.array([offset_of(line, length) for line in lines], np.int64)
+        into = np.array([line.place for line in lines], np.int64)
+        if ADVISE:
+            ask_for_records(descriptors, offsets, length)
+        start = 0
+        while start < len(lines):
+            short = read_records(descriptors[start:], offsets[start:], into[start:], out)
+            if short == WHOLE:
+                return
+            line = lines[start + short]
+            torn[line.row] = f"in `{line.placed.path.name}` is cut off"
+            start += short + 1
+
+    def read_packed(self, lines: list[Line], out: Block, torn: Torn) -> None:
+        """Read records block by block, and unpack what is wanted of each."""
+        blocks = [list(same) for _, same in groupby(lines, key=lambda line: id(line.placed))]
+        for block in blocks if ADVISE else ():
+            placed = block[0].placed
+            length = placed.found.header.payload_bytes
+            at = placed.found.offset + placed.found.header.payload_at
+            os.posix_fadvise(self.descriptor(placed), at, length, os.POSIX_FADV_WILLNEED)
+        for block in blocks:
+            placed = block[0].placed
             header = placed.found.header
-            at = placed.found.offset + header.payload_at
-            payload = os.pread(self.descriptor(placed.path), header.payload_bytes, at)
-            length = self.ring.schema.record_bytes
-            found = decoded(memoryview(payload), header, self.codecs, length)
+            rows = np.array([line.row - header.first for line in block], np.int64)
+            into = np.array([line.place for line in block], np.int64)
+            if not self.unpack(placed, rows, into, out):
+                # none of its rows will ever come: they are all passed over at once
+                said = f"in `{placed.path.name}` cannot be unpacked"
+                torn.update(dict.fromkeys(range(header.first, header.end), said))
+
+    def unpack(self, placed: Placed, rows: Slots, into: Slots, out: Block) -> bool:
+        """Unpack some rows of a block to their places; False where it is damaged."""
+        codec = self.codecs[placed.found.header.codec]
+        with self.unpacking:
+            if not isinstance(codec, Selective):
+                whole = self.whole(placed)
+                if whole is not None:
+                    out[into] = whole[rows]
+                return whole is not None
+            some = np.empty((len(rows), out.shape[1]), np.uint8)
+            try:
+                codec.decode_rows(self.payload(placed), rows, some)
+            except ValueError:
+                return False
+            out[into] = some
+            return True
+
+    def whole(self, placed: Placed) -> Block | None:
+        """All records of a block; the blocks read last are kept. None where it is damaged."""
+        key = placed.inode, placed.found.offset
+        found = self.unpacked.pop(key, None)
+        if found is None:
+            header, length = placed.found.header, self.ring.schema.record_bytes
+            found = decoded(memoryview(self.payload(placed)), header, self.codecs, length)
             if found is None:
-                raise TornRecord(row, f"in `{placed.path.name}` cannot be unpacked")
+                return None
             found = np.ascontiguousarray(found)
-            self.unpacked[key] = found
-            while len(self.unpacked) > DECODED_BLOCKS:
-                self.unpacked.popitem(last=False)
+        self.unpacked[key] = found
+        while len(self.unpacked) > 1 and kept_bytes(self.unpacked.values()) > KEPT_BYTES:
+            self.unpacked.popitem(last=False)
         return found
 
-    def descriptor(self, path: Path) -> int:
+    def payload(self, placed: Placed) -> bytes:
+        header = placed.found.header
+        at = placed.found.offset + header.payload_at
+        return os.pread(self.descriptor(placed), header.payload_bytes, at)
+
+    def descriptor(self, placed: Placed) -> int:
+        """The open file of a block.
+
+        Raises:
+            Moved: it is not at its path any more, and was not open before.
+        """
+        key = placed.path, placed.inode
+        descriptor = self.files.get(key)
+        if descriptor is not None:
+            return descriptor
         with self.opening:
-            if path not in self.files:
-                self.files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                if ADVISE:
-                    # One record is all that is wanted of a page's neighbourhood.
-                    os.posix_fadvise(self.files[path], 0, 0, os.POSIX_FADV_RANDOM)
-            return self.files[path]
+            if key not in self.files:
+                self.files[key] = opened(placed)
+            return self.files[key]
 
     def forget(self, path: Path) -> None:
-        """Close a segment that was deleted, once nobody reads it any more."""
-        if path in self.files:
+        """Close a segment that is about to be deleted, once nobody reads it any more."""
+        wait(self.waiting)
+        self.close_files([key for key in self.files if key[0] == path])
+
+    def follow(self, placed: Collection[Placed]) -> None:
+        """Close every file that the layout does not name any more."""
+        named = {(block.path, block.inode) for block in placed}
+        gone = [key for key in self.files if key not in named]
+        if gone:
             wait(self.waiting)
-            os.close(self.files.pop(path))
+            self.close_files(gone)
+
+    def close_files(self, keys: Iterable[tuple[Path, int]]) -> None:
+        for key in keys:
+            os.close(self.files.pop(key))
+            for block in [block for block in self.unpacked if block[0] == key[1]]:
+                del self.unpacked[block]
 
     def close(self) -> None:
         if self.pool is not None:
             self.pool.shutdown()
             self.pool = None
-        for descriptor in self.files.values():
-            os.close(descriptor)
-        self.files.clear()
+        self.close_files(list(self.files))
+
+
+def opened(placed: Placed) -> int:
+    """Raises:
+    Moved: the file is not the one that was surveyed.
+    """
+    try:
+        descriptor = os.open(placed.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Moved(placed.path) from None
+    if os.fstat(descriptor).st_ino != placed.inode:
+        os.close(descriptor)
+        raise Moved(placed.path)
+    if ADVISE:
+        # One record is all that is wanted of a page's neighbourhood.
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+    return descriptor
+
+
+def offset_of(line: Line, length: int) -> int:
+    """Where in its file a record lies that is not packed."""
+    found = line.placed.found
+    return found.offset + found.header.payload_at + (line.row - found.header.first) * length
+
+
+def kept_bytes(blocks: Iterable[Block]) -> int:
+    return sum(block.nbytes for block in blocks)

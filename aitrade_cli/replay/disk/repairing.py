@@ -9,7 +9,6 @@ from pathlib import Path
 from aitrade_cli.files import replace
 from aitrade_cli.replay.disk import head, keeping, manifest
 from aitrade_cli.replay.disk.damage import Damage, VerifyReport, table_of
-from aitrade_cli.replay.disk.folder import cut_tail
 from aitrade_cli.replay.disk.format import Mark
 from aitrade_cli.replay.disk.manifest import Manifest
 from aitrade_cli.replay.disk.opening import manifest_in
@@ -17,6 +16,7 @@ from aitrade_cli.replay.disk.packing import codecs_of
 from aitrade_cli.replay.disk.rewriting import SegmentWriter, salvage
 from aitrade_cli.replay.disk.scanning import Found, Mapped, padding_is_zero, payload_bytes
 from aitrade_cli.replay.disk.survey import Segment, Survey, survey
+from aitrade_cli.replay.disk.tail import cut_tail
 from aitrade_cli.replay.disk.verifying import first_expected, runs, verify
 from aitrade_cli.replay.interfaces import Codec
 from aitrade_cli.replay.lock import Lock
@@ -59,6 +59,7 @@ def repair(folder: Path) -> RepairReport:
     held = Lock(folder)
     try:
         before = verify(folder)
+        made = manifest_in(folder)  # again: who held the lock before may have changed it
         if any(damage.file == manifest.NAME for damage in before.damages):
             replace(folder / manifest.NAME, made.to_bytes())
         seen = survey(folder, made)

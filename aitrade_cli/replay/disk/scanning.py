@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from aitrade_cli.errors import BadInput
 from aitrade_cli.replay.disk.format import (
     BLOCK_HEADER_BYTES,
     BLOCK_MAGIC,
@@ -21,6 +23,16 @@ from aitrade_cli.replay.disk.format import (
 FOLDER: Final = "segments"
 SUFFIX: Final = ".seg"
 Bytes: TypeAlias = memoryview
+
+
+class Moved(BadInput):
+    """A segment is not the one any more that was looked at: it was let go of, or rewritten."""
+
+    default_hint = "look again: `refresh()` takes up what the writer did meanwhile"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"`{path.name}` was let go of or rewritten meanwhile")
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +70,47 @@ def segment_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
-class Mapped:
-    """A file's bytes for as long as the `with` lasts; empty files too."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which file lies at a path, and how far it had come."""
 
-    def __init__(self, path: Path) -> None:
+    inode: int
+    size: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class Mapped:
+    """A file's bytes for as long as the `with` lasts; empty files too.
+
+    Args:
+        path: of the file.
+        inode: that it must have; any without it.
+
+    Raises:
+        Moved: it is not there any more, or another one is.
+    """
+
+    def __init__(self, path: Path, inode: int | None = None) -> None:
         self.path = path
+        self.inode = inode
+        self.identity = Identity(0, 0, 0)
         self.map: mmap.mmap | None = None
         self.view = memoryview(b"")
 
     def __enter__(self) -> memoryview:
-        with self.path.open("rb") as file:
-            size = file.seek(0, 2)
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            raise Moved(self.path) from None
+        with file:
+            self.identity = Identity.of(os.fstat(file.fileno()))
+            if self.inode not in (None, self.identity.inode):
+                raise Moved(self.path)
+            size = self.identity.size
             if size:
                 self.map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
                 self.view = memoryview(self.map)

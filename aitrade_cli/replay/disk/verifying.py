@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -17,13 +18,16 @@ from aitrade_cli.replay.disk.scanning import (
     Found,
     Gap,
     Mapped,
+    Moved,
     columns_bytes,
     padding_is_zero,
     payload_bytes,
 )
-from aitrade_cli.replay.disk.survey import Segment, Survey, survey
+from aitrade_cli.replay.disk.survey import MOST_LOOKS, Segment, Survey, marks_of, survey
 from aitrade_cli.replay.interfaces import Codec
 from aitrade_cli.replay.ring import COLUMNS
+
+DOUBTS: Final = 3  # looks at damage beside a writer, who may have been half-way through
 
 
 @dataclass
@@ -38,21 +42,45 @@ class Tally:
 
 
 def verify(folder: Path) -> VerifyReport:
-    """Read the whole store, and change nothing.
+    """Read the whole store, and change nothing. Beside a writer, what it lets go of is left out.
 
     Raises:
         NoStore: nothing is there.
         ForeignFolder: something else is there.
         DamagedManifest: it is damaged, and so is every copy.
+        Moved: it is rewritten again and again.
         NewerStore: the store is of a later version.
     """
-    made = manifest_in(folder)
-    seen = survey(folder, made)
+    doubts = 0
+    for _ in range(MOST_LOOKS):
+        made = manifest_in(folder)
+        seen = survey(folder, made)
+        try:
+            report = verify_survey(folder, made, seen)
+        except Moved:
+            continue
+        doubts += 1
+        # A mark or a directory that is read while it is written may look damaged: a writer
+        # who is at work is worth another look.
+        if report.passed or doubts == DOUBTS or tuple(marks_of(folder, made)) == seen.marks:
+            return report
+    raise Moved(folder)
+
+
+def verify_survey(folder: Path, made: Manifest, seen: Survey) -> VerifyReport:
+    """Raises:
+    Moved: a segment was rewritten meanwhile.
+    """
     tally = Tally(first_expected(seen, made))
     tally.damages += beside_the_rows(folder, seen)
     codecs = codecs_of(made)
     for segment in seen.segments:
-        verify_segment(segment, seen, codecs, made.schema.record_bytes, tally)
+        try:
+            verify_segment(segment, seen, codecs, made.schema.record_bytes, tally)
+        except Moved:
+            if not was_evicted(folder, made, segment):
+                raise
+            tally.expected = max(tally.expected, segment_after(seen, segment))
     if tally.expected < seen.total:
         missing_end(seen, tally)
     return VerifyReport(
@@ -65,6 +93,13 @@ def verify(folder: Path) -> VerifyReport:
         tuple(tally.damages),
         tuple(tally.tail),
     )
+
+
+def was_evicted(folder: Path, made: Manifest, segment: Segment) -> bool:
+    """Whether the writer has let go of a segment: a mark said so before it did."""
+    mark = head.newest(list(marks_of(folder, made)))
+    evicted = mark is not None and segment.end_row <= mark.total - made.capacity
+    return evicted and not segment.path.exists()
 
 
 def first_expected(seen: Survey, made: Manifest) -> int:
@@ -107,7 +142,7 @@ def verify_segment(
 ) -> None:
     name = f"{segment.path.parent.name}/{segment.path.name}"
     gap: Gap | None = None
-    with Mapped(segment.path) as data:
+    with Mapped(segment.path, segment.inode) as data:
         for piece in pieces_of(segment):
             if seen.is_tail(segment, piece.offset):
                 tally.tail.append(tail_of(name, piece))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from aitrade_cli.replay.ring import UNUSABLE, Ring
+from aitrade_cli.replay.ring import DAMAGED, UNUSABLE, Ring
 
 Pad: TypeAlias = Literal["repeat", "zeros", "skip"]
 Slots: TypeAlias = Int64[np.ndarray, " n"]
@@ -47,6 +47,8 @@ def windows(ring: Ring, at: Slots, width: int, pad: Pad) -> Window:
     # the row at place k is `width - 1 - k` steps older, or the first one of the episode
     older = np.arange(width - 1, -1, -1)
     slots = (index[:, None] - np.minimum(older, reach[:, None])) % ring.capacity
+    if ring.damaged:  # one in the middle has its numbers still, but its record is torn
+        straight &= (ring.flags[slots] & DAMAGED == 0).all(axis=1)
     whole = straight.copy()
     for row in np.flatnonzero(~straight):
         whole[row] = walk_back(ring, int(index[row]), int(reach[row]), slots[row])
