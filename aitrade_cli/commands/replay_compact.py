@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from aitrade_cli.commands.options import Json
-from aitrade_cli.commands.replay_options import CodecName, Store
+from aitrade_cli.commands.replay_options import CodecOrAuto, Store
 from aitrade_cli.pipeline import emit
 
 
-def replay_compact(store: Store, codec: CodecName = None, as_json: Json = False) -> None:
+def replay_compact(store: Store, codec: CodecOrAuto = None, as_json: Json = False) -> None:
     """Evicted rows go, many small blocks become few full ones, and `--codec` packs them anew:
     `auto` tries every codec on the store's own rows. Indices and priorities stay valid. Does
     nothing to a store that is damaged, and nothing where nothing would be gained.

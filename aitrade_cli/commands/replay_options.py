@@ -15,6 +15,10 @@ Capacity = Annotated[
 ]
 CodecName = Annotated[
     str | None,
+    option("--codec", metavar="NAME", help="How blocks are packed: raw, lz4, zstd, patch"),
+]
+CodecOrAuto = Annotated[
+    str | None,
     option("--codec", metavar="NAME", help="How blocks are packed: raw, lz4, zstd, patch, auto"),
 ]
 Memory = Annotated[

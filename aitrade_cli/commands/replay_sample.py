@@ -13,7 +13,8 @@ def replay_sample(
     store: Store,
     batch: Annotated[str, option("--batch", "-b", metavar="N,…", help="Rows to draw")] = "256",
     prioritized: Annotated[
-        bool, option("--prioritized", help="In proportion to the priorities that are kept")
+        bool,
+        option("--prioritized", help="By the priorities that are kept, in proportion or by rank"),
     ] = False,
     n_step: Annotated[int, option("--n-step", min=1, help="Rewards that are summed")] = 1,
     discount: Annotated[
@@ -45,9 +46,9 @@ def replay_sample(
     target = None if output is None else output_name(store, output, ".npz", force=force)
     sampler = None
     if prioritized:
-        from aitrade_cli.replay.sampling.priorities import Proportional
+        from aitrade_cli.replay.disk.keeping import prioritized as sampler_of
 
-        sampler = Proportional()
+        sampler = sampler_of(Path(store))
     with ReplayStore(
         Path(store), memory=limit, sampler=sampler, mode="r", seed=seed, prefetch=0
     ) as opened:

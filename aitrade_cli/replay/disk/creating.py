@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.replay.disk.manifest import RAW, Packing
 from aitrade_cli.replay.disk.opening import NewStore, create_store
 from aitrade_cli.replay.disk.packing import codec_of
 from aitrade_cli.replay.interfaces import Codec
+from aitrade_cli.replay.ring import COLUMNS, LINK
 from aitrade_cli.replay.schema import STATE, Field, Schema, parse_field
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view
 from aitrade_cli.units import bytes_text
+
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,20 @@ class CreateReport:
     codec: str
     fields: tuple[FieldFacts, ...]
 
-    JSON_PROPERTIES = ("full_size_bytes",)
+    JSON_PROPERTIES = ("full_size_bytes", "links_bytes")
 
     @property
     def full_size_bytes(self) -> int:
         """Raw records of a full store."""
         return self.capacity_rows * self.record_bytes
+
+    @property
+    def links_bytes(self) -> int:
+        """Memory that whoever opens it takes beside records, full or not, however little they
+        may take; with all records in memory the reward is one of them.
+        """
+        reward = sum(np.dtype(fact.dtype).itemsize for fact in self.fields if fact.name == "reward")
+        return self.capacity_rows * (COLUMNS.itemsize + LINK.itemsize + reward)
 
 
 def fields_of(obs: Sequence[str], act: str, others: Sequence[str]) -> Schema:
@@ -71,8 +85,14 @@ def codec_for(name: str | None) -> Codec | None:
     """The codec of that name; None for raw.
 
     Raises:
+        Usage: it is `auto`, and there are no rows to try it on.
         UnknownCodec: there is none of that name.
     """
+    if name == AUTO:
+        raise Usage(
+            "`auto` tries every codec on rows, and a new store has none",
+            hint=f"make the store without it, then `aitrade replay compact STORE --codec {AUTO}`",
+        )
     return None if name is None or name == RAW else codec_of(Packing(name))
 
 
@@ -104,6 +124,7 @@ def _(report: CreateReport) -> Sequence[Block]:
         ("Capacity", f"{report.capacity_rows:,} rows"),
         ("Record", f"{report.record_bytes} B: {fields}"),
         ("When full", f"{bytes_text(report.full_size_bytes)} before packing"),
+        ("In memory", f"{bytes_text(report.links_bytes)} of links, beside what `--memory` says"),
         ("Packed with", report.codec),
     )
     return Verdict("Made an empty store", good=True), Facts("", (("Store", report.store), *facts))
