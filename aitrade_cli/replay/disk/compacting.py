@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Final
 
@@ -12,20 +13,24 @@ import numpy as np
 from aitrade_cli.errors import BadInput, Refused
 from aitrade_cli.files import replace
 from aitrade_cli.replay.disk import head, manifest
+from aitrade_cli.replay.disk.creating import AUTO
 from aitrade_cli.replay.disk.format import Mark
 from aitrade_cli.replay.disk.manifest import RAW, Manifest, Packing
-from aitrade_cli.replay.disk.opening import manifest_in
-from aitrade_cli.replay.disk.packing import codecs_of
+from aitrade_cli.replay.disk.opening import block_rows_of, manifest_in
+from aitrade_cli.replay.disk.packing import codec_of, codecs_of
 from aitrade_cli.replay.disk.rewriting import Rows, SegmentWriter, salvage
 from aitrade_cli.replay.disk.scanning import Mapped
 from aitrade_cli.replay.disk.survey import Segment, Survey, survey
 from aitrade_cli.replay.disk.verifying import verify
-from aitrade_cli.replay.interfaces import Codec
+from aitrade_cli.replay.interfaces import Codec, Selective
 from aitrade_cli.replay.lock import Lock
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view
 from aitrade_cli.units import bytes_text, ratio_text
 
 ROWS_TO_TRY: Final = 4096
+ROWS_TO_LEARN: Final = 2048  # a dictionary from
+MOST_FOR_A_ROW: Final = 128 * 1024  # bytes that are unpacked for a row that is drawn alone
+WORTH_OF_RAW: Final = 0.1  # what a codec has to save before rows are packed at all
 
 
 class NothingToPack(BadInput):
@@ -66,38 +71,81 @@ def compact_as(folder: Path, name: str | None) -> CompactReport:
     """
     if name is None:
         return compact(folder)
-    made = manifest_in(folder)
-    if name == RAW:
-        return compact(folder, Packing(RAW))
-    from aitrade_cli.replay.packing.codecs import codec_named
-    from aitrade_cli.replay.packing.trial import choose_codec
-
-    if name != "auto":
-        codec = codec_named(name)
-    else:
-        codec, _ = choose_codec(some_records(folder, made), "keep")
+    if name == AUTO:
+        made = manifest_in(folder)
+        return compact(folder, smallest(folder, replaced(made, block_rows=block_rows_of(made))))
+    codec = codec_of(Packing(name))
     return compact(folder, Packing(codec.name, codec.setup))
 
 
-def some_records(folder: Path, made: Manifest) -> np.ndarray:
-    """The records of the newest whole blocks.
+def smallest(folder: Path, made: Manifest) -> Packing:
+    """Of all codecs the one that would make the segments smallest; the store's own before another.
+
+    Raises:
+        NothingToPack: there are no rows to try them on.
+    """
+    from aitrade_cli.replay.packing.codecs import train
+    from aitrade_cli.replay.packing.trial import CODECS
+
+    seen = survey(folder, made)
+    blocks = some_blocks(seen, made)
+    tried = sum(map(len, blocks))
+    scale = sum(count_of(segment) for segment in seen.segments) / tried
+    raw = sum(block.nbytes for block in blocks)
+    records = np.concatenate(blocks)
+    learned = train(records[:: max(1, tried // ROWS_TO_LEARN)])
+    wished = [Packing(name) for name in CODECS["keep"]]
+    if learned:
+        wished += [Packing(name, learned) for name in ("zstd", "cold")]
+    wished = [packing for packing in wished if piece_bytes(packing, made) <= MOST_FOR_A_ROW]
+    best, least = made.codecs[-1], total_of(made.codecs[-1], blocks, scale, seen)
+    # another codec has to save a tenth of the raw bytes, or raw itself to be smaller
+    margin = WORTH_OF_RAW * raw * scale
+    for packing in wished:
+        size = total_of(packing, blocks, scale, seen)
+        if size < least - (margin if best.name == RAW else 0):
+            best, least = packing, size
+    return best
+
+
+def piece_bytes(packing: Packing, made: Manifest) -> int:
+    """Bytes of records that the codec unpacks for a single one."""
+    codec = codec_of(packing)
+    alone = 1 if isinstance(codec, Selective) or packing.name == RAW else made.block_rows
+    return made.schema.record_bytes * getattr(codec, "chunk_rows", alone)
+
+
+def total_of(packing: Packing, blocks: Sequence[np.ndarray], scale: float, seen: Survey) -> float:
+    """Bytes that the records would take, what every segment says of the codec included."""
+    codec = codec_of(packing)
+    try:
+        packed = sum(len(codec.encode(block)) for block in blocks)
+    except BadInput:
+        return np.inf  # records that it cannot pack
+    # the manifest, which holds a dictionary as base64, stands in each segment
+    return packed * scale + len(packing.setup) * 4 / 3 * (len(seen.segments) + 1)
+
+
+def count_of(segment: Segment) -> int:
+    return sum(found.header.count for found in segment.found)
+
+
+def some_blocks(seen: Survey, made: Manifest) -> list[np.ndarray]:
+    """Records of the newest whole rows, in blocks as they will be stored.
 
     Raises:
         NothingToPack: there are none.
     """
-    codecs = codecs_of(made)
-    pieces: list[np.ndarray] = []
-    for segment in reversed(survey(folder, made).segments):
-        with Mapped(segment.path) as data:
-            for found in segment.found:
-                rows, whole = salvage(data, found, codecs, made.schema.record_bytes)
-                if rows is not None and whole.all():
-                    pieces.append(rows.records)
-                if sum(map(len, pieces)) >= ROWS_TO_TRY:
-                    return np.concatenate(pieces)
-    if not pieces:
-        raise NothingToPack(f"`{folder}` holds no row to try a codec on")
-    return np.concatenate(pieces)
+    codecs, live = codecs_of(made), max(0, seen.total - made.capacity)
+    blocks: list[np.ndarray] = []
+    for segment in reversed(seen.segments):
+        items = merged(segment, made, codecs, max(segment.first, live))
+        blocks += [item.records for item in items if isinstance(item, Rows)]
+        if sum(map(len, blocks)) >= ROWS_TO_TRY:
+            break
+    if not blocks:
+        raise NothingToPack("the store holds no row to try a codec on")
+    return blocks[: max(1, -(-ROWS_TO_TRY // made.block_rows))]
 
 
 def compact(folder: Path, packing: Packing | None = None) -> CompactReport:
@@ -120,10 +168,13 @@ def compact(folder: Path, packing: Packing | None = None) -> CompactReport:
     held = Lock(folder)
     try:
         refuse_damaged(folder)
-        before = survey(folder, made)
+        found = manifest_in(folder)  # again: who held the lock before may have changed it
+        before = survey(folder, found)
+        made = replaced(found, block_rows=block_rows_of(found))
         if packing is not None:
-            # first, so that no block ever names a codec that the manifest lacks
             made = made.packing_with(packing)
+        if made != found:
+            # first, so that no block ever names a codec that the manifest lacks
             replace(folder / manifest.NAME, made.to_bytes())
         live = max(0, before.total - made.capacity)
         last = (0, 0)
@@ -152,7 +203,7 @@ def is_compact(seen: Survey, made: Manifest, packing: Packing) -> bool:
     for segment in seen.segments:
         for number, found in enumerate(segment.found, start=1):
             header = found.header
-            full = header.count == made.block_rows or number == len(segment.found)
+            full = header.count == block_rows_of(made) or number == len(segment.found)
             as_wished = header.is_hole or made.codecs[header.codec] == packing
             if header.first < live or not (full or header.is_hole) or not as_wished:
                 return False
@@ -236,6 +287,5 @@ def _(report: CompactReport) -> Sequence[Block]:
         return Verdict("Nothing to gain: every block is live and full"), Facts(
             "", (("Store", report.store), *facts)
         )
-    return Verdict(f"Compacted to {ratio} of its size"), Facts(
-        "", (("Store", report.store), *facts)
-    )
+    said = "Compacted" if report.size_ratio <= 1.0 else "Grew"
+    return Verdict(f"{said} to {ratio} of its size"), Facts("", (("Store", report.store), *facts))
