@@ -1,4 +1,6 @@
-"""Kill a writer, and damage a store: nothing acknowledged is lost, nothing torn is served.
+"""Kill a writer, a compact, a repair, and damage a store.
+
+Nothing acknowledged is lost, nothing torn is served.
 
 python -m tests.soak.replay --kills 200 --damages 500 --seed 1
 """
@@ -19,90 +21,89 @@ from typing import Final
 
 import numpy as np
 
+from aitrade_cli.replay.disk.compacting import compact_as
+from aitrade_cli.replay.disk.creating import codec_for
 from aitrade_cli.replay.disk.damage import VerifyReport
 from aitrade_cli.replay.disk.repairing import repair
 from aitrade_cli.replay.disk.verifying import verify
-from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import ReplayStore
-
-WIDTH: Final = 16
-SCHEMA: Final = Schema(
-    (Field("obs", "float32", (WIDTH,)), Field("act", "int64"), Field("reward", "float32"))
+from tests.soak.replay_steps import (
+    CAPACITY,
+    SCHEMA,
+    add,
+    copied,
+    faults,
+    injure,
+    served_by,
+    whole_store,
 )
-CAPACITY: Final = 200_000
-EPISODE: Final = 50
-PAGE: Final = 4096
 
-
-def state(number: int) -> np.ndarray:
-    """The state that step ``number`` begins in; no two are alike."""
-    return np.arange(number * 31, number * 31 + WIDTH).astype(np.float32)
-
-
-def add(store: ReplayStore, number: int) -> None:
-    end = number % EPISODE == EPISODE - 1
-    store.add(
-        state(number),
-        number,
-        float(number % 1000),
-        state(number + 1),
-        terminated=end and number % (2 * EPISODE) == EPISODE - 1,
-        truncated=end and number % (2 * EPISODE) != EPISODE - 1,
-    )
-
-
-def faults(store: ReplayStore) -> tuple[set[int], int]:
-    """Numbers of the steps that are served, and how many of them are not as they were added."""
-    every = np.arange(store.first, store.total)
-    index = every[store.sampleable(every)]
-    if not len(index):
-        return set(), 0
-    batch = store.rows(index)
-    numbers = np.asarray(batch["act"])
-    now = numbers[:, None] * 31 + np.arange(WIDTH)
-    after = now + 31
-    ends = numbers % EPISODE == EPISODE - 1
-    first = numbers % (2 * EPISODE) == EPISODE - 1
-    wrong = (np.asarray(batch["obs"]) != now.astype(np.float32)).any(axis=1)
-    wrong |= (np.asarray(batch["next_obs"]) != after.astype(np.float32)).any(axis=1)
-    wrong |= np.asarray(batch["reward"]) != (numbers % 1000).astype(np.float32)
-    wrong |= np.asarray(batch["terminated"]) != (ends & first)
-    wrong |= np.asarray(batch["truncated"]) != (ends & ~first)
-    return set(numbers.tolist()), int(np.count_nonzero(wrong))
+CODECS: Final = ("raw", "lz4", "zstd", "patch", "columns")
 
 
 def write_for_ever(folder: Path, told: int, seed: int) -> None:
-    """Add steps, and tell after each commit how many are safe."""
+    """Add steps, and tell after each commit how many are safe.
+
+    Packed and synced as the seed says. The index of each step is told to a file beside the
+    store, so that it is known which steps were evicted.
+    """
     random = Random(seed)
-    with ReplayStore(folder, CAPACITY, schema=SCHEMA) as store:
+    codec, power_safe = random.choice(CODECS), random.random() < 0.25
+    with (
+        indices_of(folder).open("wb", buffering=0) as indices,
+        ReplayStore(
+            folder, CAPACITY, schema=SCHEMA, codec=codec_for(codec), power_safe=power_safe
+        ) as store,
+    ):
         number = 0
         while True:
-            for _ in range(random.choice((1, 7, 100, 1500))):
-                add(store, number)
+            lie = np.zeros(random.choice((1, 7, 100, 700)), np.int64)
+            for place in range(len(lie)):
+                lie[place] = add(store, number)
                 number += 1
+            indices.write(lie.tobytes())
             store.commit()
             os.write(told, number.to_bytes(8, "little"))
 
 
-def kill_while_writing(folder: Path, seed: int, writer: Callable[..., None]) -> int:
-    """Steps that a writer told to be safe before it was killed at a random moment."""
-    shutil.rmtree(folder, ignore_errors=True)
+def indices_of(folder: Path) -> Path:
+    return folder.with_name("indices")
+
+
+def killed(work: Callable[[int], object], after: float) -> bytes:
+    """What a process told before it was killed ``after`` seconds."""
     reader, told = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         try:
-            writer(folder, told, seed)
+            work(told)
         finally:
             os._exit(1)
     os.close(told)
-    time.sleep(Random(seed).uniform(0.005, 0.25))
+    time.sleep(after)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     with open(reader, "rb") as pipe:
-        said = pipe.read()
+        return pipe.read()
+
+
+def kill_while_writing(folder: Path, seed: int, writer: Callable[..., None]) -> int:
+    """Steps that a writer told to be safe before it was killed at a random moment."""
+    shutil.rmtree(folder, ignore_errors=True)
+    indices_of(folder).unlink(missing_ok=True)
+    said = killed(lambda told: writer(folder, told, seed), Random(seed).uniform(0.005, 0.5))
     whole = len(said) // 8 * 8
     return int.from_bytes(said[whole - 8 : whole], "little") if whole else 0
+
+
+def still_there(folder: Path, safe: int, total: int) -> set[int]:
+    """Steps that were told to be safe and lie among the newest rows; all, if nobody told where."""
+    indices = indices_of(folder)
+    if not indices.exists():
+        return set(range(safe))
+    lie = np.fromfile(indices, np.int64)[:safe]
+    return set(np.flatnonzero(lie >= total - CAPACITY).tolist())
 
 
 def judge_kill(folder: Path, safe: int) -> tuple[int, int, bool]:
@@ -112,10 +113,11 @@ def judge_kill(folder: Path, safe: int) -> tuple[int, int, bool]:
     report = verify(folder)
     with ReplayStore(folder, mode="r") as store:
         served, torn = faults(store)
+        wanted = still_there(folder, safe, store.total)
     with ReplayStore(folder) as store:  # cuts off what was never acknowledged
         again, more = faults(store)
-        add(store, 10 * CAPACITY)
-    lost = len(set(range(safe)) - (served & again))
+        add(store, 10**6)
+    lost = len(wanted - (served & again))
     return lost, torn + more, report.passed and verify(folder).passed
 
 
@@ -129,35 +131,50 @@ def kills(count: int, seed: int, folder: Path, writer: Callable[..., None]) -> t
     return lost, torn, wrong
 
 
-def whole_store(folder: Path) -> Path:
-    """A store of some segments, closed as it should be."""
-    with ReplayStore(folder, 6000, schema=SCHEMA) as store:
-        for number in range(5000):
-            add(store, number)
-            if number % 700 == 0:
-                store.commit()
-    return folder
+def kills_of_compact(count: int, seed: int, folder: Path) -> list[str]:
+    """What went wrong where a compact was killed, and run again."""
+    random = Random(seed)
+    source = whole_store(folder / "loose")
+    with ReplayStore(source, mode="r") as store:
+        before, _ = faults(store)
+    bad: list[str] = []
+    for number in range(count):
+        copy, codec = copied(source, folder / "compacted"), random.choice(CODECS)
+        after = random.uniform(0.0, 0.2)
+        killed(lambda _: compact_as(copy, codec), after)  # noqa: B023
+        where = f"compact {number} to {codec} killed after {after:.3f} s"
+        for said in ("", " and run again"):
+            if said:
+                compact_as(copy, codec)
+            served, torn = served_by(copy)
+            if torn or served != before or not verify(copy).passed:
+                bad.append(f"{where}{said}: {torn} torn, {len(before - served)} lost")
+    return bad
 
 
-def injure(path: Path, random: Random) -> str:
-    """Change one file in one place; how."""
-    data = bytearray(path.read_bytes())
-    at = random.randrange(len(data))
-    kind = random.choice(("flip", "zero page", "truncate", "garbage", "cut out"))
-    if kind == "flip":
-        data[at] ^= 1 << random.randrange(8)
-    elif kind == "zero page":
-        page = at // PAGE * PAGE
-        length = len(data[page : page + PAGE])
-        data[page : page + length] = bytes(length)
-    elif kind == "truncate":
-        del data[at:]
-    elif kind == "garbage":
-        data[at : at + 200] = random.randbytes(len(data[at : at + 200]))
-    else:
-        del data[at : at + random.randrange(1, 3000)]
-    path.write_bytes(bytes(data))
-    return f"{kind} at {at} of {path.name}"
+def kills_of_repair(count: int, seed: int, folder: Path) -> list[str]:
+    """What went wrong where a repair was killed, and run again."""
+    random = Random(seed)
+    source = whole_store(folder / "whole")
+    files = sorted((source / "segments").iterdir())
+    bad: list[str] = []
+    for number in range(count):
+        copy = copied(source, folder / "repaired")
+        for chosen in random.sample(files, 3):
+            injure(copy / chosen.relative_to(source), random)
+        before, _ = served_by(copy)
+        total = verify(copy).rows_acknowledged
+        after = random.uniform(0.0, 0.15)
+        killed(lambda _: repair(copy), after)  # noqa: B023
+        served, torn = served_by(copy)
+        repair(copy)
+        again, more = served_by(copy)
+        report = verify(copy)
+        lost = len(before - served) + len(before - again)
+        if torn or more or lost or not report.passed or report.rows_acknowledged != total:
+            where = f"repair {number} killed after {after:.3f} s"
+            bad.append(f"{where}: {torn + more} torn, {lost} lost, {report.damages}")
+    return bad
 
 
 def judge_damage(folder: Path, before: set[int]) -> list[str]:
@@ -185,7 +202,7 @@ def judge_repair(folder: Path, served: set[int], report: VerifyReport) -> list[s
         said.append("another number of rows after repair")
     with ReplayStore(folder) as store:
         again, torn = faults(store)
-        add(store, 10 * CAPACITY)
+        add(store, 10**6)
     if torn or served - again:
         said.append(f"after repair {torn} torn, {len(served - again)} gone")
     return said if verify(folder).passed else [*said, "damaged after going on"]
@@ -202,9 +219,7 @@ def damages(count: int, seed: int, folder: Path) -> list[str]:
     sizes = [path.stat().st_size for path in files]
     bad: list[str] = []
     for _ in range(count):
-        copy = folder / "copy"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(source, copy)
+        copy = copied(source, folder / "copy")
         # mostly where most bytes are, but the small files have their turn
         chosen = random.choice((random.choice(files), *random.choices(files, sizes)))
         target = copy / chosen.relative_to(source)
@@ -227,9 +242,16 @@ def main(words: Sequence[str]) -> int:
             f"{asked.kills} kills: {lost} acknowledged steps lost, {torn} torn steps served, "
             f"{wrong} stores called damaged\n"
         )
-        bad = damages(asked.damages, asked.seed, Path(place))
+        bad = kills_of_compact(asked.kills // 4, asked.seed, Path(place))
+        bad += kills_of_repair(asked.kills // 4, asked.seed, Path(place))
+        sys.stdout.write(
+            f"{asked.kills // 4} kills of compact, {asked.kills // 4} of repair: "
+            f"{len(bad)} not treated as they should be\n"
+        )
+        spoilt = damages(asked.damages, asked.seed, Path(place))
+        bad += spoilt
         sys.stdout.writelines(f"{line}\n" for line in bad)
-        sys.stdout.write(f"{asked.damages} damages: {len(bad)} not treated as they should be\n")
+        sys.stdout.write(f"{asked.damages} damages: {len(spoilt)} not treated as they should be\n")
     return 1 if lost or torn or wrong or bad else 0
 
 
