@@ -57,8 +57,7 @@ def test_auto_never_makes_a_store_larger(tmp_path: Path) -> None:
     with ReplayStore(tmp_path / "s", 300, schema=SCHEMA) as store:
         add_singly(store, episodes(1, seed=3))
     before = verify(tmp_path / "s").size_bytes
-    report = compact_as(tmp_path / "s", "auto")
-    assert (report.codec, report.size_bytes_after) == ("raw", before)
+    assert compact_as(tmp_path / "s", "auto").size_bytes_after <= before
 
 
 def test_auto_packs_as_small_as_the_best_codec_by_its_name(tmp_path: Path) -> None:

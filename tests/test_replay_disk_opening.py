@@ -16,7 +16,7 @@ from aitrade_cli.replay.disk.appending import StoreFull
 from aitrade_cli.replay.disk.creating import create
 from aitrade_cli.replay.disk.folder import Closed
 from aitrade_cli.replay.disk.keeping import OtherSampler, prioritized
-from aitrade_cli.replay.disk.opening import AlreadyThere, ForeignFolder
+from aitrade_cli.replay.disk.opening import ForeignFolder
 from aitrade_cli.replay.disk.verifying import verify
 from aitrade_cli.replay.lock import Lock, StoreInUse
 from aitrade_cli.replay.store import ReplayStore
@@ -82,7 +82,7 @@ def test_of_two_who_make_a_store_at_once_one_is_refused_and_nothing_is_lost(
         return Lock(at)
 
     monkeypatch.setattr(opening.lock, "Lock", slow)
-    with pytest.raises(AlreadyThere, match="is a replay store already"):
+    with pytest.raises(ForeignFolder, match="is a replay store already"):
         opening.create_store(folder, opening.NewStore(SCHEMA, 10))
     assert verify(folder).passed
     shutil.rmtree(folder)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from select import select
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,7 @@ from tests.soak.replay_steps import (
     whole_store,
 )
 
+PATIENCE: Final = 2.0  # seconds
 CODECS: Final = ("raw", "lz4", "zstd", "patch", "columns")
 
 
@@ -70,8 +72,11 @@ def indices_of(folder: Path) -> Path:
     return folder.with_name("indices")
 
 
-def killed(work: Callable[[int], object], after: float) -> bytes:
-    """What a process told before it was killed ``after`` seconds."""
+def killed(work: Callable[[int], object], after: float, steps: int = 0) -> bytes:
+    """What a process told before it was killed, ``after`` seconds from when it told of ``steps``.
+
+    One that tells of no more within `PATIENCE` is not waited for.
+    """
     reader, told = os.pipe()
     child = os.fork()
     if child == 0:
@@ -81,20 +86,36 @@ def killed(work: Callable[[int], object], after: float) -> bytes:
         finally:
             os._exit(1)
     os.close(told)
-    time.sleep(after)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    with open(reader, "rb") as pipe:
-        return pipe.read()
+    said = b""
+    with open(reader, "rb", buffering=0) as pipe:
+        while last_of(said) < steps and select([pipe], [], [], PATIENCE)[0]:
+            said += (more := pipe.read(4096))
+            if not more:
+                break
+        time.sleep(after)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return said + pipe.readall()
+
+
+def last_of(said: bytes) -> int:
+    """The newest number that was told."""
+    whole = len(said) // 8 * 8
+    return int.from_bytes(said[whole - 8 : whole], "little") if whole else 0
 
 
 def kill_while_writing(folder: Path, seed: int, writer: Callable[..., None]) -> int:
-    """Steps that a writer told to be safe before it was killed at a random moment."""
+    """Steps that a writer told to be safe before it was killed at a random moment.
+
+    One in four is killed while it makes the store; the others have filled it or soon will.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     indices_of(folder).unlink(missing_ok=True)
-    said = killed(lambda told: writer(folder, told, seed), Random(seed).uniform(0.005, 0.5))
-    whole = len(said) // 8 * 8
-    return int.from_bytes(said[whole - 8 : whole], "little") if whole else 0
+    random = Random(seed)
+    young = random.random() < 0.25
+    steps = 0 if young else random.randrange(1, 4 * CAPACITY)
+    after = random.uniform(0.005, 0.1) if young else random.uniform(0.0, 0.03)
+    return last_of(killed(lambda told: writer(folder, told, seed), after, steps))
 
 
 def still_there(folder: Path, safe: int, total: int) -> set[int]:

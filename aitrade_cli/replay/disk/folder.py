@@ -16,7 +16,7 @@ from aitrade_cli.replay.disk.layout import Layout
 from aitrade_cli.replay.disk.loading import load_segment, lose, pass_over, tie
 from aitrade_cli.replay.disk.manifest import Manifest
 from aitrade_cli.replay.disk.opening import (
-    AlreadyThere,
+    ForeignFolder,
     NewStore,
     NoStore,
     create_store,
@@ -288,7 +288,10 @@ def open_disk(
             raise NoStore(f"there is no replay store at `{folder}`")
         try:
             made = create_store(folder, NewStore(schema, capacity, codec))
-        except AlreadyThere:  # somebody else was quicker
+        except ForeignFolder:
+            if not is_store(folder):
+                raise
+            # somebody else was quicker
             made = manifest_in(folder)
             refuse_other(schema, made.schema, folder)
     return Disk(folder, made, memory=memory, mode=mode, power_safe=power_safe)

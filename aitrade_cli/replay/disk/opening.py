@@ -33,10 +33,6 @@ class ForeignFolder(Refused):
     default_hint = "name a folder that is not there yet, or is empty"
 
 
-class AlreadyThere(ForeignFolder):
-    """The folder is a replay store."""
-
-
 class NoStore(BadInput):
     """There is no store at that place."""
 
@@ -63,8 +59,7 @@ def create_store(folder: Path, new: NewStore) -> Manifest:
     """Make an empty store; the manifest comes last, so a killed one was never there.
 
     Raises:
-        AlreadyThere: there is a store, or somebody was quicker to make one.
-        ForeignFolder: something else lies there.
+        ForeignFolder: something lies there, or somebody was quicker to make a store.
         StoreInUse: somebody makes one there at this moment.
         OSError: the folder cannot be made or written.
     """
@@ -91,7 +86,7 @@ def refuse_foreign(folder: Path) -> None:
         raise ForeignFolder(f"`{folder}` is a file")
     names = {path.name for path in folder.iterdir() if not is_neighbour(path)}
     if is_store(folder):
-        raise AlreadyThere(
+        raise ForeignFolder(
             f"`{folder}` is a replay store already",
             hint=f"`aitrade replay info {folder}` shows what it holds",
         )
