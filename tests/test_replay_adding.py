@@ -200,3 +200,16 @@ def alike(store: ReplayStore) -> None:
     for name in batch:
         assert batch[name].dtype == careful[name].dtype
         assert np.array_equal(batch[name], careful[name]), name
+
+
+def test_a_row_that_holds_its_next_state_holds_the_true_last_one() -> None:
+    store = ReplayStore(OWN_NEXT, 20)
+    store.add_vector(
+        obs=np.zeros((2, 3), np.float32),
+        act=np.arange(2),
+        reward=np.zeros(2, np.float32),
+        next_obs=np.full((2, 3), 5, np.float32),  # of environment 0 after its reset
+        truncated=np.array([True, False]),
+        final_obs=np.full((2, 3), 9, np.float32),
+    )
+    assert np.asarray(store.rows(np.arange(2))["next_obs"])[:, 0].tolist() == [9, 5]

@@ -29,6 +29,10 @@ COLUMNS: Final = np.dtype(
     ]
 )
 LINK: Final = np.dtype([("following", "<i4"), ("flags", "u1"), ("", "V3")])
+# the same as one whole number, as compiled loops read it
+LOW: Final = 0xFFFFFFFF  # the following row
+GONE: Final = 0x80000000  # the sign of that: none follows
+FLAGS: Final = 32  # where the flags begin
 LINE: Final = struct.Struct("<qiii4x")
 TERMINATED: Final = 1
 TRUNCATED: Final = 2
@@ -45,6 +49,12 @@ class TooManyEnvironments(BadInput):
     """More environments than a store follows at once."""
 
     default_hint = "use a larger capacity or `memory`, or one store for each group of them"
+
+
+class NoEnvironment(BadInput):
+    """An environment has a number below 0."""
+
+    default_hint = "`env=0` is the first"
 
 
 class Ring:
@@ -122,8 +132,11 @@ class Ring:
         """Make room for the open episodes of so many environments.
 
         Raises:
+            NoEnvironment: one of them has a number below 0.
             TooManyEnvironments: of more than can be followed.
         """
+        if environments < 1:
+            raise NoEnvironment(f"environments count from 0, got `{environments - 1}`")
         # at a commit the newest state of each takes a row, before the others are on disk
         most = min(MOST_ENVIRONMENTS, max(1, self.resident // 2))
         if environments > most:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from aitrade_cli.replay.adding.fitting import fitting
+from aitrade_cli.replay.adding.fitting import as_array, fitting
 from aitrade_cli.replay.interfaces import Value
 from aitrade_cli.replay.nested import flatten
 from aitrade_cli.replay.ring import Ring, beside, write_field
@@ -43,7 +43,7 @@ def incoming(schema: Schema, fields: Mapping[str, Value]) -> Incoming:
     first = flat.get(schema.state[0].name)
     if first is None:
         raise SchemaMismatch(f"`{schema.state[0].name}` was not given")
-    rows = (len(first),)
+    rows = (count_of(schema.state[0].name, first),)
     stored = {
         field.name: fitting(field, flat.pop(field.name), rows)
         for field in schema.fields
@@ -62,6 +62,16 @@ def incoming(schema: Schema, fields: Mapping[str, Value]) -> Incoming:
         mark(marks["terminated"], rows),
         mark(marks["truncated"], rows),
     )
+
+
+def count_of(name: str, value: Value) -> int:
+    """Raises:
+    SchemaMismatch: there are no rows to count.
+    """
+    try:
+        return len(value)
+    except TypeError as error:
+        raise SchemaMismatch(f"`{name}` is no array of rows") from error
 
 
 def next_states(
@@ -92,7 +102,7 @@ def final_states(schema: Schema, final_obs: Value, count: int) -> tuple[np.ndarr
 def mark(value: Value, rows: tuple[int, ...]) -> Bool[np.ndarray, " n"]:
     if value is None:
         return np.zeros(rows, np.bool_)
-    array = np.asarray(value)
+    array = as_array("terminated or truncated", value)
     if array.dtype == np.bool_ and array.shape == rows:
         return array
     if array.size != rows[0]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from aitrade_cli.replay.interfaces import Value
-from aitrade_cli.replay.nested import flatten
 from aitrade_cli.replay.schema import Field, SchemaMismatch
 
 
@@ -17,7 +14,7 @@ def fitting(field: Field, value: Value, rows: tuple[int, ...] = ()) -> np.ndarra
     Raises:
         SchemaMismatch: the sizes differ, or the dtype cannot hold what the value's can.
     """
-    array = np.asarray(value)
+    array = as_array(field.name, value)
     shape = (*rows, *field.shape)
     if array.shape == shape and array.dtype == field.dtype:
         return array
@@ -33,23 +30,35 @@ def fitting(field: Field, value: Value, rows: tuple[int, ...] = ()) -> np.ndarra
             raise SchemaMismatch(
                 f"`{field.name}` is {array.dtype.name}, the store keeps {field.dtype}"
             )
-        array = array.astype(wanted)
+        try:
+            with np.errstate(over="raise"):
+                array = array.astype(wanted)
+        except FloatingPointError as error:
+            raise SchemaMismatch(
+                f"a number of `{field.name}` is too large for {field.dtype}"
+            ) from error
+    return array
+
+
+def as_array(name: str, value: Value) -> np.ndarray:
+    """Numbers as NumPy holds them.
+
+    Raises:
+        SchemaMismatch: the value is something else.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise SchemaMismatch(f"`{name}` is no array: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise SchemaMismatch(f"`{name}` is not made of numbers that the store can keep")
     return array
 
 
 def holds(wanted: np.dtype, array: np.ndarray) -> bool:
     """Whether a dtype can keep these values; a float may lose digits, an integer nothing."""
-    if np.can_cast(array.dtype, wanted, "same_kind") and array.dtype.kind == wanted.kind == "f":
+    if array.dtype.kind == wanted.kind == "f" or np.can_cast(array.dtype, wanted, "safe"):
         return True
-    if np.can_cast(array.dtype, wanted, "safe"):
-        return True
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         there = array.astype(wanted)
-    return array.dtype.kind in "biuf" and bool(np.array_equal(there, array))
-
-
-def state_names(fields: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """The flattened fields of a nested value that was given under ``prefix``."""
-    flat = flatten({prefix: fields[prefix]}) if prefix in fields else {}
-    dotted = {key: value for key, value in fields.items() if key.startswith(f"{prefix}.")}
-    return {**flat, **dotted}
+    return bool(np.array_equal(there, array))

@@ -16,22 +16,22 @@ from aitrade_cli.replay.by_address import (
     unlike,
     will_write,
 )
-from aitrade_cli.replay.compiled import kernel
 from aitrade_cli.replay.ring import (
+    FLAGS,
     LAST_STATE,
+    LOW,
     NO_LAST_STATE,
     NOTHING,
     TERMINATED,
     TRUNCATED,
     UNUSABLE,
 )
+from aitrade_cli.system.compiled import kernel
 
 AHEAD = 2048  # bytes between the record that is written and the lines that are asked for
 FURTHER = 32  # rows between the line and link that are written and those asked for
 LINE_BYTES, LINK_BYTES = 24, 8
 SMALL = 4096  # bytes of a record; larger ones are asked for by the copying itself
-LOW = 0xFFFFFFFF  # a link's following row; its flags lie above
-FLAGS = 32  # where they begin
 
 
 @kernel

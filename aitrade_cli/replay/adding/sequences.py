@@ -95,7 +95,7 @@ class Sequences:
     def add(self, rows: Rows, env: int) -> None:
         """Consecutive transitions of one environment; at most half of what is in memory."""
         ring = self.ring
-        if env >= len(ring.last):
+        if env < 0 or env >= len(ring.last):
             ring.know(env + 1)
         stored = len(self.names)
         told = len(rows) > stored + 2

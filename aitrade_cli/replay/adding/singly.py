@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from aitrade_cli.replay.schema import NEXT, STATE, Field, SchemaMismatch
 
 LINE_BYTES: Final = LINE.size
 Entry: TypeAlias = tuple[np.ndarray, tuple[int, ...], Field]
+Plain: TypeAlias = tuple[Any, Any, Any]  # a type or none, the least, the most
 
 
 class Adder:
@@ -48,7 +49,8 @@ class Adder:
         ]
         self.start, self.end = self.pieces[0]
         self.act = entry_of(ring, schema["act"]) if "act" in schema else None
-        self.reward = ring.views.get("reward")
+        self.reward = entry_of(ring, schema["reward"]) if "reward" in schema else None
+        self.plain_act, self.plain_reward = plain(self.act), plain(self.reward)
         self.others = {
             field.name: entry_of(ring, field)
             for field in schema.fields
@@ -58,7 +60,7 @@ class Adder:
         # where not all records are in memory, all rewards are
         self.rewards = ring.rewards if ring.resident < ring.capacity else None
 
-    def add(  # noqa: PLR0912
+    def add(  # noqa: PLR0912, PLR0915
         self,
         obs: Value,
         act: Value,
@@ -72,9 +74,29 @@ class Adder:
         """Write one transition; its index."""
         # long because every call that it makes costs a tenth of a microsecond
         ring = self.ring
-        if env >= len(ring.last):
-            ring.know(env + 1)
+        # what does not fit is refused before anything is written: the row that it would go to
+        # still holds the oldest transition, and an episode that ends here is not open any more
         state = self.packed(obs)
+        if self.act is not None:
+            kind, least, most = self.plain_act
+            if not (isinstance(act, kind) and least <= act <= most):
+                act = fitted(self.act, act)
+        if self.reward is not None:
+            kind, least, most = self.plain_reward
+            if not (isinstance(reward, kind) and least <= reward <= most):
+                reward = fitted(self.reward, reward)
+        others = None
+        if self.others or more:
+            others = self.fitted_others(more, next_obs if self.stores_next else None)
+        after = None
+        if next_obs is not None and not self.stores_next:
+            after = self.packed(next_obs)
+        try:
+            flags = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
+        except (ValueError, RuntimeError) as error:
+            raise SchemaMismatch(f"an end mark is true or false: {error}") from error
+        if env < 0 or env >= len(ring.last):
+            ring.know(env + 1)
         last = ring.last[env]
         if last >= 0 and ring.awaited[env] and not self.goes_on(state, env):
             end_episode(ring, env)
@@ -83,14 +105,14 @@ class Adder:
         slot, row = index % ring.capacity, index % ring.resident
         self.write(row, state)
         if self.act is not None:
-            put(self.act, row, act)
+            self.act[0][row] = act
         if self.reward is not None:
-            self.reward[row] = reward
+            self.reward[0][row] = reward
             if self.rewards is not None:
                 self.rewards[slot] = reward
-        if self.others or more:
-            self.put_others(row, more, next_obs if self.stores_next else None)
-        # nothing above changed a row that counts: what does not fit leaves no trace
+        if others is not None:
+            for view, value in others:
+                view[row] = value
         if last >= 0:
             if last > index - ring.capacity and not self.stores_next:
                 ring.following[last % ring.capacity] = slot
@@ -99,17 +121,15 @@ class Adder:
             step, back = 0, 0
             ring.episode[env] = ring.next_episode
             ring.next_episode += 1
-        flags = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
         if ring.unusable and index >= ring.capacity and ring.marks[slot] & UNUSABLE:
             ring.unusable -= 1
         LINE.pack_into(ring.lines, slot * LINE_BYTES, ring.episode[env], step, back, env)
         ring.marks[slot] = flags
         ring.last[env], ring.step[env], ring.total = index, step + 1, index + 1
-        if next_obs is not None and not self.stores_next:
-            state = self.packed(next_obs)
-            self.write(ring.resident + 1 + env, state)
+        if after is not None:
+            self.write(ring.resident + 1 + env, after)
             ring.following[slot] = ring.capacity + 1 + env
-            ring.awaited[env], ring.newest[env] = True, state
+            ring.awaited[env], ring.newest[env] = True, after
             if flags:
                 end_episode(ring, env)
         else:
@@ -159,23 +179,39 @@ class Adder:
         for (begin, end), part in zip(self.pieces, state, strict=True):
             self.ring.raw[at + begin : at + end] = part
 
-    def put_others(self, row: int, more: Mapping[str, Value], next_obs: Value) -> None:
+    def fitted_others(
+        self, more: Mapping[str, Value], next_obs: Value
+    ) -> list[tuple[np.ndarray, Value]]:
+        """Where each further field goes, and what of it."""
         given = flatten(more) if next_obs is None else flatten({**more, NEXT + STATE: next_obs})
         if given.keys() != self.others.keys():
             raise SchemaMismatch(
                 f"given are `{', '.join(given) or 'no'}` further fields, "
                 f"the store has `{', '.join(self.others)}`"
             )
-        for name, value in given.items():
-            put(self.others[name], row, value)
+        entries = [(self.others[name], value) for name, value in given.items()]
+        return [(entry[0], fitted(entry, value)) for entry, value in entries]
 
 
 def entry_of(ring: Ring, field: Field) -> Entry:
     return ring.views[field.name], field.shape, field
 
 
-def put(entry: Entry, row: int, value: Value) -> None:
+def fitted(entry: Entry, value: Value) -> Value:
     view, shape, field = entry
     if getattr(value, "shape", None) != shape or value.dtype != view.dtype:
-        value = fitting(field, value)
-    view[row] = value
+        return fitting(field, value)
+    return value
+
+
+def plain(entry: Entry | None) -> Plain:
+    """The plain numbers that a field keeps as they are: of which type, the least, the most."""
+    if entry is None or entry[1]:
+        return (), 0, 0
+    dtype = entry[0].dtype
+    if dtype.kind == "f":
+        most = float(np.finfo(dtype).max)
+        return float, -most, most
+    if dtype.kind in "iu":
+        return int, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    return (), 0, 0

@@ -15,6 +15,7 @@ from aitrade_cli.replay.ring import (
     Ring,
     end_episodes,
 )
+from aitrade_cli.replay.schema import NEXT
 
 
 def add_step(ring: Ring, rows: Incoming, final_state: tuple[np.ndarray, ...] | None) -> None:
@@ -38,7 +39,7 @@ def add_step(ring: Ring, rows: Incoming, final_state: tuple[np.ndarray, ...] | N
     made["episode"], made["step"], made["env"] = episode, step, envs
     made["back"] = np.where(alive, index - last, 0)
     made["flags"] = rows.terminated * TERMINATED + rows.truncated * TRUNCATED
-    write(ring, rows.stored, index % ring.resident)
+    write(ring, with_final(ring, rows, final_state), index % ring.resident)
     keep_rewards(ring, rows, slots)
     ring.place(made, slots)
     if not ring.schema.stores_next:
@@ -48,6 +49,23 @@ def add_step(ring: Ring, rows: Incoming, final_state: tuple[np.ndarray, ...] | N
     ring.episode[:count], ring.step[:count] = episode.tolist(), (step + 1).tolist()
     ring.last[:count] = index.tolist()
     follow_step(ring, rows, final_state, index, ends)
+
+
+def with_final(
+    ring: Ring, rows: Incoming, final_state: tuple[np.ndarray, ...] | None
+) -> dict[str, np.ndarray]:
+    """The fields of the records: where those hold their next states, the true last ones."""
+    if final_state is None or not ring.schema.stores_next:
+        return rows.stored
+    ends = rows.terminated | rows.truncated
+    made = dict(rows.stored)
+    for field, last in zip(ring.schema.state, final_state, strict=True):
+        name = NEXT + field.name
+        if name not in made:
+            continue
+        made[name] = rows.stored[name].copy()
+        made[name][ends] = last[ends]
+    return made
 
 
 def follow_step(

@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from aitrade_cli.replay.by_address import copy_bytes, will_read
-from aitrade_cli.replay.compiled import kernel
-from aitrade_cli.replay.ring import TERMINATED, TRUNCATED
+from aitrade_cli.replay.ring import FLAGS, GONE, LOW, TERMINATED, TRUNCATED
 from aitrade_cli.replay.sampling.uniform import place_shares
-
-FLAGS = 32  # where the flags begin in a link
-LOW = 0xFFFFFFFF  # its following row
-GONE = 0x80000000  # the sign of that: none follows
+from aitrade_cli.system.compiled import kernel
 
 
 @kernel
@@ -42,6 +38,19 @@ def look_up(
         places[1, q] = word & LOW
         wrong += word & GONE != 0
     return wrong
+
+
+@kernel
+def which_drawable(
+    indices: np.ndarray, words: np.ndarray, first: int, total: int, found: np.ndarray
+) -> None:
+    """Which rows are live and followed by a state."""
+    capacity, base = len(words), words.ctypes.data
+    for q in range(len(indices)):
+        will_read(base + indices[q] % capacity * words.itemsize)
+    for q in range(len(indices)):
+        live = first <= indices[q] < total
+        found[q] = live and words[indices[q] % capacity] & GONE == 0
 
 
 @kernel
