@@ -28,6 +28,9 @@ class FakeRows:
         live = (indices >= self.first) & (indices < self.total)
         return live & ~np.isin(indices, list(self.unusable))
 
+    def waiting(self, indices: Indices) -> np.ndarray:
+        return np.isin(indices, list(self.unusable)) & (indices >= self.first)
+
     def column(self, name: str, indices: Indices) -> np.ndarray:
         return self.columns[name][indices]
 

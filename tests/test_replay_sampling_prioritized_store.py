@@ -108,3 +108,89 @@ def test_the_same_seed_draws_the_same_batches() -> None:
         store.update_priorities(batch.indices, np.linspace(0.1, 2.0, 32))
         drawn.append(store.sample(32).indices.tolist())
     assert drawn[0] == drawn[1]
+
+
+def products(store: ReplayStore, window: int, count: int = 256) -> np.ndarray:
+    """Weight times chance of each row of a batch, which is one number where beta is 1."""
+    sampler = store.sampler
+    batch = store.sample(count, window=window, pad="skip")
+    assert batch.weights is not None
+    assert batch.weights.max() == 1.0
+    if isinstance(sampler, RankBased):
+        rows, every = sampler.probabilities()
+        chances = dict(zip(rows.tolist(), every.tolist(), strict=True))
+        return batch.weights * np.array([chances[row] for row in batch.indices.tolist()])
+    assert isinstance(sampler, Proportional)
+    return batch.weights * sampler.probabilities(batch.indices)
+
+
+@pytest.mark.parametrize("window", [0, 4])
+@pytest.mark.parametrize("make", [Proportional, RankBased])
+def test_rows_that_were_drawn_again_weigh_by_the_measure_of_the_others(
+    make: Callable[..., Sampler], window: int
+) -> None:
+    sampler = make(1.0, Annealing(1.0, 1.0, 1))
+    store = ReplayStore(SCHEMA, 4000, sampler=sampler, seed=1)
+    add_steps(store, 0, 700)
+    rows = np.arange(store.total)
+    store.update_priorities(rows, np.random.default_rng(0).uniform(0.1, 10.0, len(rows)))
+    store.sample(8)
+    # last states among the newest rows, which a sampler by rank has not looked at yet
+    add_steps(store, 700, 14)
+    found = products(store, window)
+    assert found == pytest.approx(np.full(len(found), found[0]), rel=1e-5)
+
+
+def test_to_draw_again_is_no_further_step_of_the_annealing() -> None:
+    sampler = Proportional()
+    store = ReplayStore(SCHEMA, 400, sampler=sampler)
+    add_steps(store, 0, 100)
+    for _ in range(5):
+        store.sample(64, window=6, pad="skip")
+    assert sampler.draws == 5
+
+
+def test_a_row_is_drawn_once_its_next_state_is_there_however_many_came_meanwhile() -> None:
+    sampler = Proportional()
+    store = ReplayStore(SCHEMA, 30_000, sampler=sampler)
+    state, count = np.zeros(2, np.float32), 9000
+    store.add(state, 0, 0.0, env=0)
+    states = np.arange(2 * count + 2, dtype=np.float32).reshape(-1, 2)
+    store.add_batch(
+        env=1,
+        obs=states[:-1],
+        next_obs=states[1:],
+        act=np.arange(count),
+        reward=np.zeros(count, np.float32),
+        terminated=np.arange(count) % LENGTH == 0,
+    )
+    store.sample(4)
+    assert sampler.probabilities(np.array([0]))[0] == 0.0
+    store.add(state, 1, 0.0, state, env=0)
+    store.sample(4)
+    assert store.sampleable(np.array([0]))[0]
+    assert sampler.probabilities(np.array([0]))[0] > 0.0
+
+
+@pytest.mark.parametrize("make", [Proportional, RankBased, ByAge])
+def test_last_states_are_not_waited_for(make: Callable[[], Sampler]) -> None:
+    store = ReplayStore(LAG, 1000, sampler=make())
+    add_steps(store, 0, 300)
+    assert not store.waiting(np.arange(store.total)).any()
+    store.add(np.full(2, 300, np.float32), 300, 0.0, policy_version=0, log_prob=-1.0)
+    assert np.flatnonzero(store.waiting(np.arange(store.total))).tolist() == [store.total - 1]
+
+
+@pytest.mark.parametrize("make", [Proportional, RankBased])
+def test_a_priority_for_a_row_that_cannot_be_drawn_changes_nothing(
+    make: Callable[[], Sampler],
+) -> None:
+    store = ReplayStore(SCHEMA, 50, sampler=make(), seed=4)
+    add_steps(store, 0, 14)
+    (last, other) = np.flatnonzero(~store.sampleable(np.arange(store.total)))
+    store.update_priorities(np.array([last, other]), np.array([1e6, 0.0]))
+    assert last not in store.sample(64).indices
+    add_steps(store, 14, 1)
+    batch = store.sample(200)
+    share = np.mean(batch.indices == store.total - 1)
+    assert share < 0.5  # a new row gets the largest priority, which is still 1

@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.system.compiled import kernel
 
 CACHE_LINE: Final = 64  # bytes
 PLACE: Final = cgutils.voidptr_t

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 Indices: TypeAlias = Int64[np.ndarray, " n"]
 State: TypeAlias = Mapping[str, np.ndarray]
@@ -35,6 +35,10 @@ class LiveRows(Protocol):
         """False for stale rows and for those that only hold the last state of an episode."""
         ...
 
+    def waiting(self, indices: Indices) -> Bool[np.ndarray, " n"]:
+        """True for live rows that are no whole transitions yet, and may become such."""
+        ...
+
     def column(self, name: str, indices: Indices) -> np.ndarray:
         """One field of some rows, copied: shape ``[n, *field.shape]``."""
         ...
@@ -45,6 +49,8 @@ class Sampler(Protocol):
     """Decides which rows a batch holds. Told of every row that comes; knows what goes.
 
     The store redraws what is not sampleable, so a sampler may offer such rows now and then.
+    One whose rows carry weights is `Weighing` too, or those of redrawn rows are of another
+    measure than the rest.
     """
 
     @property
@@ -74,6 +80,24 @@ class Sampler(Protocol):
 
     def restore(self, state: State) -> None:
         """Take up ``state``; rows added since it was kept are told by ``added`` afterwards."""
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A sampler that weighs a batch once the store has settled which rows it holds.
+
+    The store then asks for chances, and never calls ``draw``.
+    """
+
+    def draw_chances(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[Indices, Float64[np.ndarray, " n"]]:
+        """What ``draw`` would offer, and what each row was drawn in proportion to."""
+        ...
+
+    def weigh(self, chances: Float64[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        """Importance weights of one batch; called once for each."""
         ...
 
 

@@ -21,12 +21,21 @@ from aitrade_cli.replay.batch import Batch, new_block
 from aitrade_cli.replay.disk.ahead import Ahead, Drawn, made_of
 from aitrade_cli.replay.disk.folder import Disk, open_disk
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
-from aitrade_cli.replay.ring import Ring
+from aitrade_cli.replay.ring import (
+    NO_LAST_STATE,
+    NOTHING,
+    TERMINATED,
+    TRUNCATED,
+    UNUSABLE,
+    Ring,
+    end_episode,
+)
 from aitrade_cli.replay.sampling.drawing import Drawing, NothingToSample, wish_of
 from aitrade_cli.replay.sampling.gathering import Block, Slots, Wish, follow, from_spans, needed
+from aitrade_cli.replay.sampling.gathering_kernels import which_drawable
 from aitrade_cli.replay.sampling.single_steps import SingleSteps
 from aitrade_cli.replay.sampling.uniform import Uniform
-from aitrade_cli.replay.sampling.windows import Pad
+from aitrade_cli.replay.sampling.windows import PADS, Pad
 from aitrade_cli.replay.schema import Schema
 
 COLUMN_NAMES: Final = frozenset(("episode", "step", "env"))
@@ -43,6 +52,10 @@ class OnlyReading(Refused):
 
 class ReplayStore:
     """Rows of experience in a ring, in memory or in a folder.
+
+    One thread at a time: a draw while another thread adds may pair a state with a next state
+    that is not its own. Where several threads share a store, hold one lock of your own around
+    every call.
 
     Args:
         place: a schema for a store in memory, or the folder of one on disk.
@@ -99,7 +112,7 @@ class ReplayStore:
         self._drawing = Drawing(self.ring, self.sampler, np.random.default_rng(seed))
         self._single_steps = SingleSteps(self.ring, self._drawing)
         self._ahead = Ahead(self.ring, self.disk, self._drawing, depth=prefetch)
-        uniform = isinstance(self.sampler, Uniform)
+        uniform = type(self.sampler) is Uniform  # not of a kind that wants to be told
         self._added: Callable[[int, int], None] | None = None if uniform else self.sampler.added
 
     @property
@@ -113,8 +126,19 @@ class ReplayStore:
         return self.ring.total
 
     def __len__(self) -> int:
-        """Live transitions; the rows that only hold a last state are not counted."""
+        """Live rows that hold a transition, and not only a last state.
+
+        Among them are those that cannot be drawn, because nothing says which state came next:
+        the newest of an episode that goes on, or the last of one whose ``next_obs`` was never
+        given. `drawable` counts without them, row by row.
+        """
         return self.ring.live - self.ring.unusable
+
+    def drawable(self) -> int:
+        """Live rows that can be drawn as single steps; looks at each."""
+        ring = self.ring
+        live = ring.following if ring.total >= ring.capacity else ring.following[: ring.total]
+        return int(np.count_nonzero(live >= 0))
 
     def add(
         self,
@@ -178,12 +202,28 @@ class ReplayStore:
             SchemaMismatch: a field does not fit; nothing was added.
         """
         rows = incoming(self.schema, fields)
+        if not len(rows):
+            return
         if 2 * len(rows) > self.ring.resident:
             raise Usage(f"{len(rows)} environments need a capacity of twice as many rows")
         last = None if final_obs is None else final_states(self.schema, final_obs, len(rows))
         before = self._begin(2 * len(rows))
         add_step(self.ring, rows, last)
         self._end(before)
+
+    def end_episode(self, *, env: int = 0) -> None:
+        """What comes next from an environment begins a new episode, though no row said so.
+
+        ``add`` sees that by itself where a row does not begin with the ``next_obs`` of the one
+        before; call this where the states happen to join, or nothing told them.
+        """
+        if 0 <= env < len(self.ring.last):
+            before, ring = self._begin(1), self.ring
+            last = ring.last[env]
+            if last >= ring.first and ring.following[last % ring.capacity] == NOTHING:
+                ring.flags[last % ring.capacity] |= NO_LAST_STATE  # and nobody will tell it
+            end_episode(ring, env)
+            self._end(before)
 
     def _begin(self, most: int) -> int:
         """Make room for so many rows; how many there were."""
@@ -233,7 +273,7 @@ class ReplayStore:
             self.disk.check_open()
         ring = self.ring
         partly = ring.total > ring.resident < ring.capacity  # some rows are on disk only
-        if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and not partly:
+        if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and pad in PADS and not partly:
             return self._single_steps.draw(batch, discount, device)
         wish = wish_of(ring, n_step, discount, window, pad)
         if partly:
@@ -266,8 +306,17 @@ class ReplayStore:
 
     def sampleable(self, indices: Indices) -> Bool[np.ndarray, " n"]:
         """False for stale rows and for those that are not, or not yet, whole transitions."""
+        ring = self.ring
+        found = np.empty(len(indices), np.bool_)
+        which_drawable(np.asarray(indices), ring.words, ring.first, ring.total, found)
+        return found
+
+    def waiting(self, indices: Indices) -> Bool[np.ndarray, " n"]:
+        """True for live rows whose next state nobody told yet, in episodes that go on."""
+        links = self.ring.links[indices % self.capacity]
+        over = links["flags"] & (UNUSABLE | TERMINATED | TRUNCATED | NO_LAST_STATE) != 0
         live = (indices >= self.first) & (indices < self.total)
-        return live & (self.ring.following[indices % self.capacity] >= 0)
+        return live & (links["following"] < 0) & ~over
 
     def column(self, name: str, indices: Indices) -> np.ndarray:
         """One field of some live rows, copied: shape ``[n, *field.shape]``."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numba import types
 
-from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.system.compiled import kernel
 
 ADVISE: Final = hasattr(os, "posix_fadvise")
 WILL_NEED: Final = getattr(os, "POSIX_FADV_WILLNEED", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.system.compiled import kernel
 
 HEADER_WORDS = 8
 MAGIC, WORDS, COUNT, PAIRS, CODES, WIDE, LENGTH, ZERO = range(HEADER_WORDS)

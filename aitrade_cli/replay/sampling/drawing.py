@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from aitrade_cli.errors import BadInput, Usage
-from aitrade_cli.replay.interfaces import Indices, Sampler
+from aitrade_cli.replay.interfaces import Indices, Sampler, Weighing
 from aitrade_cli.replay.ring import LINK, Ring
 from aitrade_cli.replay.sampling.gathering import Slots, Wish
-from aitrade_cli.replay.sampling.windows import Pad, windows
+from aitrade_cli.replay.sampling.windows import PADS, Pad, windows
 
 ROUNDS: Final = 200  # of drawing again what could not be used
 
@@ -28,6 +28,8 @@ def wish_of(ring: Ring, n_step: int, discount: float, window: int, pad: Pad) -> 
     """
     if n_step < 1 or window < 0 or not 0.0 <= discount <= 1.0:
         raise Usage(f"no batch has n_step {n_step}, window {window}, discount {discount}")
+    if pad not in PADS:
+        raise Usage(f"`pad` is one of {', '.join(PADS)}, got `{pad}`")
     if ring.schema.stores_next and (n_step > 1 or window):
         raise Usage(
             "rows that hold their own `next_obs` are not followed to others",
@@ -49,6 +51,7 @@ class Drawing:
         self.ring = ring
         self.sampler = sampler
         self.rng = rng
+        self.weighing = sampler if isinstance(sampler, Weighing) else None
 
     def draw(self, count: int, wish: Wish) -> tuple[Indices, np.ndarray | None]:
         """Indices and importance weights.
@@ -56,16 +59,31 @@ class Drawing:
         Raises:
             NothingToSample: no row can be drawn as asked.
         """
-        return self.mended(*self.first(count), wish)
+        indices, chances = self.mended(*self.first(count), wish)
+        return indices, self.weighed(chances)
 
     def first(self, count: int) -> tuple[Indices, np.ndarray | None]:
-        """The same, where some may be rows that cannot be drawn.
+        """Indices and what `weighed` wants, where some may be rows that cannot be drawn.
 
         Raises:
             NothingToSample: there is none that can.
         """
         self.check_drawable()
+        return self.offered(count)
+
+    def offered(self, count: int) -> tuple[Indices, np.ndarray | None]:
+        """What the sampler offers. Chances, not weights, where it can tell them: a weight is
+        over the largest of its batch, and rows that are drawn again are a batch of their own.
+        """
+        if self.weighing is not None:
+            return self.weighing.draw_chances(self.rng, count)
         return self.sampler.draw(self.rng, count)
+
+    def weighed(self, chances: np.ndarray | None) -> np.ndarray | None:
+        """The importance weights of a batch that holds nothing but rows that can be drawn."""
+        if chances is None or self.weighing is None:
+            return chances
+        return self.weighing.weigh(chances)
 
     def check_drawable(self) -> None:
         """Raises:
@@ -76,7 +94,7 @@ class Drawing:
             raise NothingToSample("the store holds no transition")
 
     def mended(
-        self, indices: Indices, weights: np.ndarray | None, wish: Wish
+        self, indices: Indices, chances: np.ndarray | None, wish: Wish
     ) -> tuple[Indices, np.ndarray | None]:
         """Draw again for what cannot be used.
 
@@ -86,12 +104,11 @@ class Drawing:
         for _ in range(ROUNDS):
             usable = self.usable(self.slots_of(indices), wish)
             if usable.all():
-                return indices, weights
+                return indices, chances
             wrong = np.flatnonzero(~usable)
-            again, weight = self.sampler.draw(self.rng, len(wrong))
-            indices[wrong] = again
-            if weights is not None and weight is not None:
-                weights[wrong] = weight
+            indices[wrong], chance = self.offered(len(wrong))
+            if chances is not None and chance is not None:
+                chances[wrong] = chance
         raise NothingToSample("hardly any row can be drawn as asked")
 
     def slots_of(self, indices: Indices) -> Slots:

@@ -50,10 +50,6 @@ def importance_weights(
     Source:
         Schaul et al. 2016, algorithm 1, line 10. https://arxiv.org/abs/1511.05952
     """
-    return of_ratios(chances.min() / chances, beta)
-
-
-def of_ratios(ratios: Float64[np.ndarray, " n"], beta: float) -> Float32[np.ndarray, " n"]:
-    """The same from the smallest chance of the batch over each one's own."""
-    weights = np.empty(len(ratios), dtype=np.float32)
+    weights = np.empty(len(chances), dtype=np.float32)
+    ratios = np.minimum.reduce(chances) / chances
     return np.power(ratios, beta, out=weights, casting="same_kind")

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from aitrade_cli.replay.interfaces import Indices, LiveRows
 
-WAITED_FOR: Final = 8192  # newest rows among which one may still become a whole transition
-
 
 class LiveSlots:
     """The rows taken up so far, by index and by slot of the ring.
 
-    A row whose next state is not known yet waits; it comes once the store can draw it.
+    A row whose next state is not known yet waits; it comes once the store can draw it. That
+    is the newest row of an environment at most, so however long it waits it is looked at.
 
     Args:
         rows: the store.
     """
 
     def __init__(self, rows: LiveRows) -> None:
-        self._rows = rows
+        self.rows = rows
         self.capacity = rows.capacity
         self.first = rows.first  # of the rows taken up
         self.total = rows.first
@@ -36,54 +34,57 @@ class LiveSlots:
     @property
     def settled(self) -> bool:
         """Nothing came or went since the last `settle`."""
-        return self.total == self._told and self.first == self._rows.first
+        return self.total == self._told and self.first == self.rows.first
 
     def gone(self) -> Iterator[tuple[int, int]]:
         """Slots, as start and count, that hold a row no more and were not used again."""
         first = max(self.first, self._told - self.capacity)
-        yield from self._pieces(first, min(self._rows.first, self.total))
+        yield from self._pieces(first, min(self.rows.first, self.total))
 
     def came(self) -> Iterator[tuple[int, Indices, Bool[np.ndarray, " n"]]]:
         """New rows that lie side by side: their first slot, and which of them can be drawn."""
-        first = max(self.total, self._rows.first, self._told - self.capacity)
+        first = max(self.total, self.rows.first, self._told - self.capacity)
         at = first
         for slot, count in self._pieces(first, self._told):
             indices = np.arange(at, at + count, dtype=np.int64)
-            usable = self._rows.sampleable(indices)
+            usable = self.rows.sampleable(indices)
             if not usable.all():
-                self._waiting = np.concatenate((self._waiting, indices[~usable]))
+                late = indices[~usable]
+                late = late[self.rows.waiting(late)]
+                self._waiting = np.concatenate((self._waiting, late))
             yield slot, indices, usable
             at += count
 
     def became_whole(self) -> Indices:
         """Rows that could not be drawn when they came, and can now. Told once."""
-        oldest = max(self._rows.first, self._told - WAITED_FOR)
-        waiting = self._waiting[self._waiting >= oldest]
-        usable = self._rows.sampleable(waiting)
-        self._waiting = waiting[~usable]
+        waiting = self._waiting
+        if not len(waiting):
+            return waiting
+        usable = self.rows.sampleable(waiting)
+        self._waiting = waiting[self.rows.waiting(waiting)]
         return waiting[usable]
 
     def settle(self) -> None:
-        self.first, self.total = self._rows.first, self._told
+        self.first, self.total = self.rows.first, self._told
 
     def restore(self, first: int, total: int) -> None:
         """Say which rows were taken up before; what is not among them is still to come."""
         self.first, self.total = first, total
-        self._told = max(self._rows.total, total)
-        newest = self.kept()[-WAITED_FOR:]
-        self._waiting = newest[~self._rows.sampleable(newest)]
+        self._told = max(self.rows.total, total)
+        kept = self.kept()
+        self._waiting = kept[self.rows.waiting(kept)]
 
     def kept(self) -> Indices:
         """Every row taken up that is still there."""
-        return np.arange(max(self.first, self._rows.first), self.total, dtype=np.int64)
+        return np.arange(max(self.first, self.rows.first), self.total, dtype=np.int64)
 
     def usable(self) -> Indices:
         """Those of them that can be drawn."""
         kept = self.kept()
-        return kept[self._rows.sampleable(kept)]
+        return kept[self.rows.sampleable(kept)]
 
     def column(self, name: str, indices: Indices) -> np.ndarray:
-        return self._rows.column(name, indices)
+        return self.rows.column(name, indices)
 
     def live(self, indices: Indices) -> Bool[np.ndarray, " n"]:
         return (indices >= self.first) & (indices < self.total)

@@ -7,7 +7,7 @@ from jaxtyping import Float32, Float64
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.replay.interfaces import Indices, LiveRows, State
-from aitrade_cli.replay.sampling.importance import Annealing, of_ratios
+from aitrade_cli.replay.sampling.importance import Annealing, importance_weights
 from aitrade_cli.replay.sampling.live import LiveSlots
 from aitrade_cli.replay.sampling.tree import SumTree
 
@@ -72,14 +72,26 @@ class Proportional:
         Raises:
             BadInput: there is no row of a positive priority.
         """
+        rows, chances = self.draw_chances(rng, count)
+        return rows, self.weigh(chances)
+
+    def draw_chances(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[Indices, Float64[np.ndarray, " n"]]:
+        """The same with what each row weighs in the tree."""
         self._take_up()
-        rows, ratios = self._tree.draw_rows(rng, count, self._bound.total - 1)
-        weights = of_ratios(ratios, self.annealing.at(self.draws))
+        return self._tree.draw_rows(rng, count, self._bound.total - 1)
+
+    def weigh(self, chances: Float64[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        """Importance weights of a batch, and one step of the annealing."""
+        weights = importance_weights(chances, self.annealing.at(self.draws))
         self.draws += 1
-        return rows, weights
+        return weights
 
     def update(self, indices: Indices, priorities: np.ndarray) -> None:
         """New priorities, for example ``abs(td_error)``; of a row named twice the last holds.
+
+        A row that cannot be drawn, such as one that only holds a last state, gets none.
 
         Raises:
             UnusableWeight: one is negative, too large or no number; nothing was changed.
@@ -88,7 +100,8 @@ class Proportional:
         live = self._bound
         given = np.asarray(priorities, dtype=np.float64).reshape(len(indices))
         rule = (self.alpha, self.epsilon)
-        gone, largest = self._tree.update_rows(indices, given, rule, (live.first, live.total))
+        here = live.rows.sampleable(indices)
+        gone, largest = self._tree.update_rows(indices, given, rule, (live.first, live.total), here)
         self.stale += gone
         self.largest = max(self.largest, largest)
 
@@ -118,8 +131,9 @@ class Proportional:
         if alpha != self.alpha and alpha > 0.0:
             weights = np.where(weights > 0.0, weights ** (self.alpha / alpha), 0.0)
         kept = np.arange(max(first, total - live.capacity), total, dtype=np.int64)
+        weights = weights[len(weights) - len(kept) :]
         self._tree = SumTree(live.capacity)
-        self._tree.assign(live.slots_of(kept), weights[len(weights) - len(kept) :])
+        self._tree.assign(live.slots_of(kept), weights * live.rows.sampleable(kept))
         live.restore(first, total)
 
     def _take_up(self) -> None:

@@ -82,6 +82,13 @@ class RankBased:
         Raises:
             BadInput: there is no row.
         """
+        indices, chances = self.draw_chances(rng, count)
+        return indices, self.weigh(chances)
+
+    def draw_chances(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[Indices, Float64[np.ndarray, " n"]]:
+        """The same with what the place of each row weighs."""
         self._take_up()
         places, chances = self._ranks.draw(rng, count)
         indices = self._at(places)
@@ -91,12 +98,17 @@ class RankBased:
                 break
             places, again = self._ranks.draw(rng, int(gone.sum()))
             indices[gone], chances[gone] = self._at(places), again
+        return indices, chances
+
+    def weigh(self, chances: Float64[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        """Importance weights of a batch, and one step of the annealing."""
         weights = importance_weights(chances, self.annealing.at(self.draws))
         self.draws += 1
-        return indices, weights
+        return weights
 
     def update(self, indices: Indices, priorities: np.ndarray) -> None:
-        """New priorities; of a row named twice the last holds.
+        """New priorities; of a row named twice the last holds. A row that cannot be drawn
+        gets none.
 
         Raises:
             UnusableWeight: one is negative, infinite or no number; nothing was changed.
@@ -104,8 +116,8 @@ class RankBased:
         self._take_up()
         given = np.asarray(priorities, dtype=np.float64).reshape(len(indices))
         refuse_unusable(given)
-        here = self._bound.live(indices)
-        self.stale += len(indices) - int(here.sum())
+        self.stale += int(np.count_nonzero(~self._bound.live(indices)))
+        here = self._bound.rows.sampleable(indices)
         self._priorities[self._bound.slots_of(indices[here])] = given[here]
         self._largest = max(self._largest, float(given[here].max(initial=0.0)))
         self._changes += int(here.sum())
@@ -156,6 +168,7 @@ class RankBased:
                 self._priorities[first : first + len(rows)] = self._largest
                 self._changes += 2 * len(rows) if live.total >= live.capacity else len(rows)
             self._changes += went
+            live.became_whole()  # forgets those that did: the next sort finds them
             live.settle()
         held = live.total - live.first
         if self._changes > self.resort_share * held or not len(self._order):

@@ -53,7 +53,7 @@ class SingleSteps:
         room = self.room(count, device)
         if self.uniform:
             drawing.check_drawable()
-            indices, weights = np.empty(count, np.int64), None
+            indices, chances = np.empty(count, np.int64), None
             wrong = draw_steps(
                 *self.next_shares(count),
                 indices,
@@ -65,13 +65,13 @@ class SingleSteps:
                 *room,
             )
         else:
-            indices, weights = drawing.first(count)
+            indices, chances = drawing.first(count)
             wrong = self.gather(indices, gamma, room)
         if wrong:
-            indices, weights = drawing.mended(indices, weights, Wish(gamma=gamma))
+            indices, chances = drawing.mended(indices, chances, Wish(gamma=gamma))
             if self.gather(indices, gamma, room):
                 raise RuntimeError("rows were mended and still cannot be drawn")
-        return self.batch(indices, weights, room, device)
+        return self.batch(indices, drawing.weighed(chances), room, device)
 
     def next_shares(self, count: int) -> tuple[np.ndarray, int]:
         """Random numbers, many drawn at once for speed, and where the unused ones begin."""

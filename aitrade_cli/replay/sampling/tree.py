@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.replay.sampling.tree_kernels import (
@@ -153,7 +153,7 @@ class SumTree:
         """The same where the slots are a ring and row ``newest`` was the last to come.
 
         Returns:
-            Numbers of rows, and the smallest weight of the batch over each one's own.
+            Numbers of rows, and what each weighs.
 
         Raises:
             NothingWeighs: every weight is 0.
@@ -170,6 +170,7 @@ class SumTree:
         priorities: Float64[np.ndarray, " n"],
         rule: tuple[float, float],
         live: tuple[int, int],
+        usable: Bool[np.ndarray, " n"],
     ) -> tuple[int, float]:
         """Give rows of a ring new priorities; of a row named twice the last one holds.
 
@@ -178,6 +179,7 @@ class SumTree:
             priorities: not negative.
             rule: alpha and epsilon: a row weighs (priority + epsilon) to the power of alpha.
             live: the first row that is there and one past the last; others are left out.
+            usable: whether each of the rows can be drawn; those that cannot weigh nothing.
 
         Returns:
             How many were left out, and the largest priority, epsilon included.
@@ -194,6 +196,7 @@ class SumTree:
             priorities,
             (*rule, LEAST, MOST),
             (*live, self.size),
+            usable,
         )
         if bad >= 0:
             raise UnusableWeight(float(priorities[bad]), bad)

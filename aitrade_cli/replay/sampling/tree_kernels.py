@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.system.compiled import kernel
 
 FAN_OUT = 16
 
@@ -151,20 +151,13 @@ def draw_rows(
     newest: int,
     capacity: int,
 ) -> float:
-    """`draw_strata` for a ring: numbers of rows instead of slots.
-
-    ``noise`` holds the smallest weight of the batch over each one's own afterwards.
-    """
+    """`draw_strata` for a ring: numbers of rows instead of slots."""
     total = total_of(sums, starts)
     if total <= 0.0:
         return total
     draw_strata(leaves, sums, starts, noise, rows)
-    least = np.inf
-    for q in range(len(rows)):
-        least = min(least, noise[q])
     last = newest % capacity
     for q in range(len(rows)):
-        noise[q] = least / noise[q]
         rows[q] += newest - last - (capacity if rows[q] > last else 0)
     return total
 
@@ -178,13 +171,15 @@ def update_rows(
     priorities: np.ndarray,
     rule: tuple[float, float, float, float],
     live: tuple[int, int, int],
+    usable: np.ndarray,
 ) -> tuple[int, int, float]:
     """Give rows of a ring the weight ``(priority + epsilon) ** alpha``.
 
     ``rule`` is alpha, epsilon and the least and most that a weight may be, ``live`` the
-    first row, one past the last, and the capacity. Rows that went are left out. Returns the
-    position of the first priority that cannot be used, or -1, with nothing changed where
-    there is one; how many rows had gone; and the largest priority, epsilon included.
+    first row, one past the last, and the capacity. Rows that went are left out; those that
+    are not ``usable`` weigh nothing whatever their priority. Returns the position of the
+    first priority that cannot be used, or -1, with nothing changed where there is one; how
+    many rows had gone; and the largest priority, epsilon included.
     """
     alpha, epsilon, least, most = rule
     first, end, capacity = live
@@ -197,8 +192,9 @@ def update_rows(
             return q, 0, 0.0
         if first <= rows[q] < end:
             slots[count] = rows[q] % capacity
-            weights[count] = max(weight, least) if weight > 0.0 else 0.0
-            largest = max(largest, priorities[q] + epsilon)
+            weights[count] = max(weight, least) if weight > 0.0 and usable[q] else 0.0
+            if usable[q]:
+                largest = max(largest, priorities[q] + epsilon)
             count += 1
     if count:
         touch(leaves, 0, FAN_OUT, slots[:count])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
-from aitrade_cli.replay.compiled import kernel
 from aitrade_cli.replay.interfaces import Indices, LiveRows, State
+from aitrade_cli.system.compiled import kernel
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64, UInt8
 from aitrade_cli.replay.ring import DAMAGED, UNUSABLE, Ring
 
 Pad: TypeAlias = Literal["repeat", "zeros", "skip"]
+PADS: Final[tuple[str, ...]] = get_args(Pad)
 Slots: TypeAlias = Int64[np.ndarray, " n"]
 
 

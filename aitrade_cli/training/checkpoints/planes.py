@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from aitrade_cli.replay.compiled import kernel
+from aitrade_cli.system.compiled import kernel
 
 Numbers = Shaped[np.ndarray, " n"]  # unsigned integers of 1, 2, 4 or 8 bytes
 Planes = UInt8[np.ndarray, "width n"]  # the highest bytes in the first row
