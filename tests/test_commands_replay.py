@@ -145,7 +145,13 @@ def test_a_line_that_is_no_transition_is_named(lines: bytes, said: str, tmp_path
 
 
 def test_a_file_with_other_fields_is_refused(filled: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "other.npz", obs=np.zeros((3, 2)), act=np.zeros(3), reward=np.zeros(3))
+    np.savez(
+        tmp_path / "other.npz",
+        obs=np.zeros((3, 2)),
+        act=np.zeros(3),
+        reward=np.zeros(3),
+        done=np.zeros(3, np.bool_),
+    )
     said = run("import", "buf", str(tmp_path / "other.npz"), cwd=filled, code=4)
     assert said["name"] == "SchemaMismatch"
     (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04")

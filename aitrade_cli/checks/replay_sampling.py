@@ -128,7 +128,8 @@ def frames_are_packed(quick: bool) -> CheckResult:
         f"{count:,} frames of 84 x 84, 256 stacks of five, 1 thread; speed against "
         "stable-baselines3 drawing 256 raw transitions of four stacked frames"
         + ("" if ratios else ", which is not installed: speed was not compared")
-        + "; memory against a buffer that holds every stack",
+        + "; memory against a buffer that holds every stack; packed frames are a container "
+        "of their own, without actions or rewards: the store holds frames in memory raw",
         tuple(
             Case(line.game, line.ratio.value if line.ratio else None, line.saved_share)
             for line in lines

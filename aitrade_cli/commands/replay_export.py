@@ -21,7 +21,8 @@ def replay_export(
     as_json: Json = False,
 ) -> None:
     """Every live transition, oldest first, with its `next_obs`; fields keep their names, and
-    further axes become lists of a fixed length in Parquet. What is exported can be imported.
+    further axes become lists of a fixed length in Parquet. `env`, `episode` and `step` say where
+    each belongs: what is exported can be imported, environments and episodes included.
     .npz is put together in memory.
     """
     from pathlib import Path

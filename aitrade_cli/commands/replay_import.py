@@ -21,11 +21,13 @@ def replay_import(
     codec: CodecName = None,
     as_json: Json = False,
 ) -> None:
-    """Rows are taken in the order of the file as the steps of one environment; an episode ends
-    where `terminated`, `done` or `truncated` says so, or where `next_obs` is not the next row's
-    `obs`. The names of D4RL and Minari are understood. A line of NDJSON is an object with `obs`,
-    `act`, `reward`, `done`, `next_obs` and optionally `truncated`. Where there is no store yet,
-    one is made with the fields of the file; `--capacity` and `--codec` are for that.
+    """Rows are taken in the order of the file as the steps of one environment, or of as many as
+    `env` names. An episode ends where `terminated`, `done` or `truncated` says so, where
+    `episode` changes, or where `next_obs` is not the next row's `obs`. The names of D4RL and
+    Minari are understood. A line of NDJSON is an object with `obs`, `act`, `reward`, `done`,
+    `next_obs` and optionally `truncated`. Where there is no store yet, one is made with the
+    fields of the file; `--capacity` and `--codec` are for that. A reward that is no finite
+    number is refused.
     """
     import sys
     from pathlib import Path

@@ -53,7 +53,9 @@ def replay_sample(
         Path(store), memory=limit, sampler=sampler, mode="r", seed=seed, prefetch=0
     ) as opened:
         drawn = opened.sample(rows, n_step=n_step, discount=discount, window=stack)
-        report = report_of(opened, drawn, seed)
-        if target is not None:
-            write_output(target, packed(drawn), force=force)
+        data = None if target is None else packed(drawn)
+        if target is not None and data is not None:
+            write_output(target, data, force=force)
+        size = None if data is None else len(data)
+        report = report_of(opened, drawn, seed, target, size)
     emit(report, command="replay sample", as_json=as_json, artefact=target)

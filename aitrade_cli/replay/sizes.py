@@ -20,6 +20,11 @@ def parse_count(text: str, option: str) -> int:
     return parse(text, STEPS, option, "for example `256`, `100k` or `5M`")
 
 
+def counted(count: int, word: str) -> str:
+    """``1 transition``, ``2,000 transitions``."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
 def parse_bytes(text: str, option: str) -> int:
     """``2G`` -> 2,000,000,000; ``2GiB`` -> 2,147,483,648.
 

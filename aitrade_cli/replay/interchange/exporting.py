@@ -16,6 +16,7 @@ import numpy as np
 from aitrade_cli.errors import BadInput, Usage
 from aitrade_cli.files import sync_folder
 from aitrade_cli.replay.batch import Batch
+from aitrade_cli.replay.sizes import counted
 from aitrade_cli.replay.store import ReplayStore
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view
 from aitrade_cli.units import bytes_text
@@ -87,13 +88,15 @@ def export(
 
 def transitions(store: ReplayStore, say: Callable[[str], None]) -> Iterator[dict[str, np.ndarray]]:
     """Live transitions in pieces."""
+    count = 0
     for start in range(store.first, store.total, ROWS_AT_ONCE):
         every = np.arange(start, min(start + ROWS_AT_ONCE, store.total))
         index = every[store.sampleable(every)]
         if len(index):
             places = {name: store.column(name, index) for name in PLACES}
             yield arrays_of(store.rows(index)) | places | {"index": index}
-            say(f"{start + len(every) - store.first:,} rows")
+            count += len(index)
+            say(counted(count, "transition"))
 
 
 def arrays_of(batch: Batch) -> dict[str, np.ndarray]:
@@ -161,36 +164,62 @@ class SampleReport:
     rows: int
     transitions: int  # that could have been drawn
     seed: int
-    fields: tuple[DrawnField, ...]
+    fields: tuple[DrawnField, ...]  # all that the file holds, indices and weights included
+    target: str | None = None  # where it was written
+    size_bytes: int | None = None
 
 
 def packed(batch: Batch) -> bytes:
     """A batch as .npz, indices and weights included."""
-    made = {name: np.ascontiguousarray(batch[name]) for name in batch}
-    made["indices"] = batch.indices
-    if batch.weights is not None:
-        made["weights"] = batch.weights
+    made = {name: np.ascontiguousarray(value) for name, value in arrays_in(batch).items()}
     buffer = io.BytesIO()
     np.savez(buffer, **made)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
 
 
-def report_of(store: ReplayStore, batch: Batch, seed: int) -> SampleReport:
+def report_of(
+    store: ReplayStore,
+    batch: Batch,
+    seed: int,
+    target: str | None = None,
+    size_bytes: int | None = None,
+) -> SampleReport:
     place = store.disk.folder if store.disk is not None else "memory"
     fields = tuple(
-        DrawnField(name, np.asarray(batch[name]).dtype.name, np.asarray(batch[name]).shape)
-        for name in batch
+        DrawnField(name, value.dtype.name, value.shape) for name, value in arrays_in(batch).items()
     )
-    return SampleReport(str(place), store.sampler.name, len(batch), len(store), seed, fields)
+    return SampleReport(
+        str(place),
+        store.sampler.name,
+        len(batch),
+        store.drawable(),
+        seed,
+        fields,
+        target,
+        size_bytes,
+    )
+
+
+def arrays_in(batch: Batch) -> dict[str, np.ndarray]:
+    """Everything that a batch on disk holds."""
+    made = {name: np.asarray(batch[name]) for name in batch}
+    made["indices"] = batch.indices
+    if batch.weights is not None:
+        made["weights"] = batch.weights
+    return made
 
 
 @view.register
 def _(report: SampleReport) -> Sequence[Block]:
-    said = f"Drew {report.rows:,} of {report.transitions:,} transitions, {report.sampler}"
+    of = counted(report.transitions, "transition")
+    said = f"Drew {report.rows:,} of {of}, {report.sampler}"
+    facts = [("Store", report.store)]
+    if report.target is not None:
+        facts.append(("File", f"{report.target}, {bytes_text(report.size_bytes)}"))
     rows = tuple(
         (field.name, f"{'x'.join(map(str, field.shape))} {field.dtype}") for field in report.fields
     )
-    return Verdict(said, good=True), Facts("", (("Store", report.store), *rows))
+    return Verdict(said, good=True), Facts("", (*facts, *rows))
 
 
 @view.register
@@ -199,5 +228,5 @@ def _(report: ExportReport) -> Sequence[Block]:
         ("File", f"{report.target}, {bytes_text(report.size_bytes)}"),
         ("Fields", ", ".join(report.fields)),
     )
-    said = f"Wrote {report.transitions:,} transitions"
+    said = f"Wrote {counted(report.transitions, 'transition')}"
     return Verdict(said, good=True), Facts("", (("Store", report.store), *facts))

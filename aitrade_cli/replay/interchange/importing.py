@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final, TextIO
 import numpy as np
 
 from aitrade_cli.errors import BadInput
+from aitrade_cli.replay.adding.batching import incoming
 from aitrade_cli.replay.disk.opening import is_store
 from aitrade_cli.replay.interchange.incoming_files import Chunk, read_hdf5, read_npz, read_parquet
 from aitrade_cli.replay.interchange.incoming_lines import read_lines
+from aitrade_cli.replay.interchange.lanes import PLACES, Lanes
 from aitrade_cli.replay.schema import NEXT, STATE, Field, Schema, SchemaMismatch
+from aitrade_cli.replay.sizes import counted
 from aitrade_cli.replay.store import ReplayStore
 from aitrade_cli.report.blocks import Block, Facts, Verdict, view
 
@@ -47,8 +50,9 @@ NAMES: Final = {
     "timeouts": "truncated",
     "truncations": "truncated",
 }
-OF_THE_STORE: Final = frozenset(("discount", "episode", "step", "env", "index"))
-NOT_FIELDS: Final = OF_THE_STORE | {"terminated", "truncated"}
+OF_THE_STORE: Final = PLACES | {"discount", "index"}
+ENDS: Final = ("terminated", "truncated")
+NOT_FIELDS: Final = OF_THE_STORE | set(ENDS)
 
 
 class CannotImport(BadInput):
@@ -69,7 +73,8 @@ class ImportReport:
     transitions: int
     episodes: int
     rows_acknowledged: int
-    transitions_live: int
+    rows_live: int  # without those that only hold a last state
+    transitions_live: int  # of them those that can be drawn
 
 
 def import_into(
@@ -96,12 +101,18 @@ def import_into(
         SchemaMismatch: its fields are not those of the store.
         StoreFull: the disk is full; what came before stays.
     """
-    chunks = chunks_of(source, lines)
+    chunks = checked(chunks_of(source, lines), source)
     first = next(chunks, None)
     if first is None:
         raise CannotImport(f"`{source}` holds no transition")
     created = not is_store(folder)
     schema = schema_of(first, source)
+    if created:
+        refuse_few(schema, source)
+        try:  # nothing is made for rows that do not fit
+            incoming(schema, fields_of(first))
+        except SchemaMismatch as error:
+            raise CannotImport(f"cannot keep `{source}`: {error}") from error
     with ReplayStore(
         folder,
         capacity if created else None,
@@ -112,9 +123,17 @@ def import_into(
             count = add_chunks(store, first, chunks, say)
         except SchemaMismatch as error:
             raise SchemaMismatch(str(error), hint=other_fields(folder, source)) from error
-        episodes = store.ring.next_episode
         store.commit()
-        return ImportReport(str(folder), source, created, count, episodes, store.total, len(store))
+        return ImportReport(
+            str(folder),
+            source,
+            created,
+            count,
+            store.ring.next_episode,
+            store.total,
+            len(store),
+            store.drawable(),
+        )
 
 
 def other_fields(folder: Path, source: str) -> str:
@@ -128,16 +147,69 @@ def add_chunks(
     store: ReplayStore, first: Chunk, rest: Iterator[Chunk], say: Callable[[str], None]
 ) -> int:
     """Add transitions in the order in which they come; how many."""
-    count = 0
+    count, lanes = 0, Lanes()
     for chunk in chain((first,), rest):
-        fields = {name: value for name, value in chunk.items() if name not in OF_THE_STORE}
-        rows = len(next(iter(fields.values())))
+        fields, rows, ends = fields_of(chunk), rows_of(chunk), ends_of(chunk)
         for start in range(0, rows, ROWS_AT_ONCE):
-            end = start + ROWS_AT_ONCE
-            store.add_batch(env=0, **{name: value[start:end] for name, value in fields.items()})
+            part = slice(start, start + ROWS_AT_ONCE)
+            places = {name: chunk[name][part] for name in PLACES & chunk.keys()}
+            for piece in lanes.pieces(places, ends[part]):
+                if piece.begins:
+                    store.end_episode(env=piece.env)
+                alone = len(piece.rows) == len(ends[part])
+                where = part if alone else start + piece.rows
+                store.add_batch(
+                    env=piece.env, **{name: value[where] for name, value in fields.items()}
+                )
         count += rows
-        say(f"{count:,} transitions")
+        say(counted(count, "transition"))
     return count
+
+
+def fields_of(chunk: Chunk) -> Chunk:
+    return {name: value for name, value in chunk.items() if name not in OF_THE_STORE}
+
+
+def rows_of(chunk: Chunk) -> int:
+    return len(next(iter(chunk.values()), ()))
+
+
+def ends_of(chunk: Chunk) -> np.ndarray:
+    """Which rows are the last of their episodes."""
+    marks = [np.asarray(chunk[name]).reshape(-1) for name in ENDS if name in chunk]
+    return np.logical_or.reduce([mark.astype(np.bool_) for mark in marks])
+
+
+def checked(chunks: Iterator[Chunk], source: str) -> Iterator[Chunk]:
+    """Chunks that hold rows, whose ends are marked and whose rewards are numbers.
+
+    Raises:
+        CannotImport: one of them does not.
+    """
+    before = 0
+    for chunk in chunks:
+        if not rows_of(chunk):
+            continue
+        if not chunk.keys() & set(ENDS):
+            raise CannotImport(f"`{source}` has neither `terminated` nor `done`")
+        reward = chunk.get("reward")
+        if reward is not None and reward.dtype.kind == "f" and not np.isfinite(reward).all():
+            row = int(np.flatnonzero(~np.isfinite(reward.reshape(len(reward), -1)).all(axis=1))[0])
+            raise CannotImport(
+                f"the reward of row {before + row:,} of `{source}` is {reward[row].item()}",
+                hint="a learner would take over what is no number; leave such rows out",
+            )
+        yield chunk
+        before += rows_of(chunk)
+
+
+def refuse_few(schema: Schema, source: str) -> None:
+    """Raises:
+    CannotImport: the source lacks what a learner needs.
+    """
+    for name in ("act", "reward"):
+        if not any(field.name.split(".")[0] == name for field in schema.fields):
+            raise CannotImport(f"`{source}` has no `{name}`")
 
 
 def chunks_of(source: str, lines: TextIO | None) -> Iterator[Chunk]:
@@ -195,10 +267,13 @@ def schema_of(chunk: Chunk, source: str) -> Schema:
 @view.register
 def _(report: ImportReport) -> Sequence[Block]:
     made = "a new store" if report.created else "the store"
-    facts = (
+    facts = [
         ("Episodes in it", f"{report.episodes:,}"),
         ("Transitions in it", f"{report.transitions_live:,}"),
         ("Rows acknowledged", f"{report.rows_acknowledged:,}"),
-    )
-    said = f"Took {report.transitions:,} transitions into {made}"
+    ]
+    blind = report.rows_live - report.transitions_live
+    if blind:
+        facts.insert(2, ("Not to be drawn", f"{blind:,}: nothing says which state came next"))
+    said = f"Took {counted(report.transitions, 'transition')} into {made}"
     return Verdict(said, good=True), Facts("", (("Store", report.store), *facts))

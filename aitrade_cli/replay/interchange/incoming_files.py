@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 Chunk: TypeAlias = dict[str, np.ndarray]
 ROWS_AT_ONCE: Final = 16_384
+# what a torn, changed or encrypted archive makes its reader raise
+DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error)
 
 
 class NoHdf5(Missing):
@@ -33,11 +37,28 @@ def read_npz(path: Path) -> Iterator[Chunk]:
     Raises:
         ValueError: the file is something else, or holds objects.
     """
+    with path.open("rb") as opened:
+        if not zipfile.is_zipfile(opened):
+            raise ValueError("it is no .npz file")
+        opened.seek(0)
+        try:
+            with np.load(opened, allow_pickle=False) as file:
+                made = {name: array_of(file, name) for name in file.files}
+        except DAMAGE as error:
+            raise ValueError(f"it is damaged: {error}") from error
+    yield same_length(made)
+
+
+def array_of(file: Any, name: str) -> np.ndarray:  # noqa: ANN401 -- what np.load opens
+    """Raises:
+    ValueError: the array holds Python objects, or is damaged.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            yield same_length({name: file[name] for name in file.files})
-    except zipfile.BadZipFile as error:
-        raise ValueError(str(error)) from error
+        return file[name]
+    except ValueError as error:
+        if "pickle" in str(error):
+            raise ValueError(f"`{name}` holds Python objects, which are never read") from None
+        raise
 
 
 def same_length(arrays: Chunk) -> Chunk:
@@ -76,15 +97,32 @@ def as_array(column: pa.Array, name: str) -> np.ndarray:
 
     shape: list[int] = []
     values: Any = column
-    if column.null_count:
-        raise ValueError(f"`{name}` has missing values")
     while isinstance(values, pa.FixedSizeListArray | pa.ListArray | pa.LargeListArray):
-        length = len(values)
+        shape.append(length_of_each(values, name))
         values = values.flatten()
-        if not length or len(values) % length:
-            raise ValueError(f"the lists of `{name}` differ in length")
-        shape.append(len(values) // length)
+    if values.null_count:
+        raise ValueError(f"`{name}` has missing values")
     return values.to_numpy(zero_copy_only=False).reshape(len(column), *shape)
+
+
+def length_of_each(lists: pa.Array, name: str) -> int:
+    """Raises:
+    ValueError: a list is missing, or they differ in length.
+    """
+    from pyarrow import compute
+
+    if lists.null_count:
+        raise ValueError(f"`{name}` has missing values")
+    if not len(lists):
+        return 1
+    found = compute.min_max(compute.list_value_length(lists)).as_py()
+    if found["min"] != found["max"] or not found["min"]:
+        raise ValueError(
+            f"the lists of `{name}` differ in length: {found['min']} to {found['max']}"
+            if found["max"]
+            else f"the lists of `{name}` are empty"
+        )
+    return found["min"]
 
 
 def read_hdf5(path: Path) -> Iterator[Chunk]:

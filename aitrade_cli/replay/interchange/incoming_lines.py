@@ -47,6 +47,8 @@ def parsed(text: str, number: int, like: dict[str, Any] | None) -> dict[str, Any
         raise BadLine(f"line {number} is no JSON: {error}") from error
     if not isinstance(row, dict) or "obs" not in row:
         raise BadLine(f"line {number} has no `obs`")
+    if not {"done", "terminated"} & row.keys():
+        raise BadLine(f"line {number} has no `done`")
     flat = dict(flattened("", row))
     flat.setdefault("truncated", False)
     if like is not None and flat.keys() != like.keys():
