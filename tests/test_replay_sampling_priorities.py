@@ -147,7 +147,8 @@ def test_a_row_without_a_next_state_comes_once_it_has_one() -> None:
     assert set(sampler.draw(rng, 100)[0].tolist()) == {0, 1, 2, 3, 4}
     rows.add(sampler, 20_000)
     rows.unusable = set()
-    assert sampler.probabilities(ids(5)).tolist() == [0.0]  # nobody waits that long
+    chances = sampler.probabilities(ids(4, 5))
+    assert chances[1] == chances[0] > 0.0  # however long it waited
 
 
 def test_zero_is_never_drawn_again_without_epsilon_and_rarely_with() -> None:

@@ -53,6 +53,9 @@ class Numbered:
     def sampleable(self, indices: Indices) -> np.ndarray:
         return (indices >= self.first) & (indices < self.total)
 
+    def waiting(self, indices: Indices) -> np.ndarray:
+        return np.zeros(len(indices), np.bool_)
+
     def column(self, name: str, indices: Indices) -> np.ndarray:
         if self.versions is None:
             raise KeyError(name)
