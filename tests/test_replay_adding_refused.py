@@ -216,6 +216,7 @@ def test_the_rewards_of_rows_on_disk_are_kept_too(tmp_path: Path) -> None:
             store.add(**row("rebuilt", number))
         assert store.ring.rewards is not None
         before = store.ring.rewards.tobytes()
+        given: dict[str, Any] = row("rebuilt", 4) | {"log_prob": "x"}
         with pytest.raises(SchemaMismatch):
-            store.add(**row("rebuilt", 4) | {"log_prob": "x"})
+            store.add(**given)
         assert store.ring.rewards.tobytes() == before

@@ -100,7 +100,7 @@ def test_an_episode_that_broke_off_is_not_continued_by_one_that_begins_alike(
 
 
 def test_episodes_that_are_mixed_without_an_environment_are_refused(tmp_path: Path) -> None:
-    given = columns(4) | {"episode": np.array([0, 1, 0, 1])}
+    given: dict[str, Any] = columns(4) | {"episode": np.array([0, 1, 0, 1])}
     np.savez(tmp_path / "x.npz", **given)
     with pytest.raises(lanes.MixedEpisodes, match="episode 0 goes on in row 2, after another"):
         take(tmp_path / "s", tmp_path / "x.npz")
@@ -239,6 +239,7 @@ def test_import_and_info_count_the_same_transitions(tmp_path: Path) -> None:
 def test_too_large_a_number_into_a_store_that_is_there_is_a_mismatch(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **columns(4))
     take(tmp_path / "s", tmp_path / "x.npz")
-    np.savez(tmp_path / "y.npz", **columns(4) | {"reward": np.full(4, 1e300)})
+    given: dict[str, Any] = columns(4) | {"reward": np.full(4, 1e300)}
+    np.savez(tmp_path / "y.npz", **given)
     with pytest.raises(SchemaMismatch, match="too large for float32"):
         take(tmp_path / "s", tmp_path / "y.npz")

@@ -109,20 +109,21 @@ def length_of_each(lists: pa.Array, name: str) -> int:
     """Raises:
     ValueError: a list is missing, or they differ in length.
     """
-    from pyarrow import compute
+    import pyarrow as pa
 
     if lists.null_count:
         raise ValueError(f"`{name}` has missing values")
     if not len(lists):
         return 1
-    found = compute.min_max(compute.list_value_length(lists)).as_py()
-    if found["min"] != found["max"] or not found["min"]:
-        raise ValueError(
-            f"the lists of `{name}` differ in length: {found['min']} to {found['max']}"
-            if found["max"]
-            else f"the lists of `{name}` are empty"
-        )
-    return found["min"]
+    if isinstance(lists, pa.FixedSizeListArray):
+        return lists.type.list_size
+    lengths = np.diff(lists.offsets.to_numpy())
+    least, most = int(lengths.min()), int(lengths.max())
+    if not most:
+        raise ValueError(f"the lists of `{name}` are empty")
+    if least != most:
+        raise ValueError(f"the lists of `{name}` differ in length: {least} to {most}")
+    return least
 
 
 def read_hdf5(path: Path) -> Iterator[Chunk]:
