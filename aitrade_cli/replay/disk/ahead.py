@@ -117,7 +117,7 @@ class Ahead:
         """Start to read the same rows, and others for those that cannot be drawn any more."""
         if self.kind is None or (drawn.indices < self.ring.first).any():
             return self.begin()
-        return self.read(*self.drawing.mended(drawn.indices, drawn.weights, self.kind[1]))
+        return self.read(*self.drawing.again(drawn.indices, drawn.weights, self.kind[1]))
 
     def read(self, indices: Indices, weights: np.ndarray | None) -> Drawn:
         """Start to read rows that were chosen."""

@@ -111,6 +111,21 @@ class Drawing:
                 chances[wrong] = chance
         raise NothingToSample("hardly any row can be drawn as asked")
 
+    def again(
+        self, indices: Indices, weights: np.ndarray | None, wish: Wish
+    ) -> tuple[Indices, np.ndarray | None]:
+        """A batch of which some rows cannot be drawn any more, with others in their place.
+
+        Where rows carry weights it is another batch: a weight says what share of its own batch
+        a row had, so it cannot stand beside those of another.
+
+        Raises:
+            NothingToSample: no row can be drawn as asked.
+        """
+        if weights is None:
+            return self.mended(indices, None, wish)
+        return self.draw(len(indices), wish)
+
     def slots_of(self, indices: Indices) -> Slots:
         """Where live rows lie; nothing to divide before the first one was evicted."""
         ring = self.ring
