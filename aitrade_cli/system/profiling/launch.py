@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.system.host import parse_peak
 from aitrade_cli.system.profiling.sampling import OutsideSampler
 from aitrade_cli.system.profiling.stacks import Stacks
 from aitrade_cli.system.profiling.target import Program
@@ -28,7 +28,7 @@ from aitrade_cli.system.profiling.target import Program
 HOOKS: Final = Path(__file__).with_name("hooks") / "__main__.py"
 GRACE_SECONDS: Final = 8.0  # for a program that was interrupted to leave what was seen
 LINES_KEPT: Final = 20
-LOOK_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.25  # between looks at the limit
 
 
 class CannotStart(BadInput):
@@ -179,17 +179,34 @@ class Running:
             side.write(b"1")
 
     def wait(self, process: subprocess.Popen[bytes]) -> None:
-        while process.poll() is None:
-            limit = self.order.limit_seconds
-            try:
-                self.peak = max(self.peak, peak_of(process.pid))
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(LOOK_SECONDS)
-                if limit is not None and time.perf_counter() - self.begun > limit:
-                    self.killed = True
-                    kill_group(process)
-            except KeyboardInterrupt:
-                self.interrupt(process)
+        """Sleep until it ends: whoever wakes up often takes a core from what is watched."""
+        handle = os.pidfd_open(process.pid)
+        try:
+            while process.returncode is None:
+                try:
+                    ended, _, _ = select.select([handle], [], [], LOOK_SECONDS)
+                    if ended:
+                        self.bury(process)
+                    self.keep_limit(process)
+                except KeyboardInterrupt:
+                    self.interrupt(process)
+        finally:
+            os.close(handle)
+
+    def bury(self, process: subprocess.Popen[bytes]) -> None:
+        """Take its exit code, and from the kernel the most memory that it held."""
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.peak = used.ru_maxrss * 1024
+
+    def keep_limit(self, process: subprocess.Popen[bytes]) -> None:
+        limit = self.order.limit_seconds
+        if process.returncode is not None or limit is None:
+            return
+        if time.perf_counter() - self.begun > limit:
+            self.killed = True
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def interrupt(self, process: subprocess.Popen[bytes]) -> None:
         """Hand ^C on, once; whoever does not end then is killed."""
@@ -258,13 +275,6 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
     """Ours with the changes; an empty value takes a variable away."""
     return {name: value for name, value in {**os.environ, **changes}.items()
             if value or name not in changes}  # fmt: skip
-
-
-def peak_of(pid: int) -> int:
-    """The most memory that a process held so far; 0 where the kernel does not say."""
-    with suppress(OSError):
-        return parse_peak(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
-    return 0
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
