@@ -161,7 +161,7 @@ class ProfileReport:
     wall_seconds: Number
     cpu_seconds: Number  # of the program and its finished children
     plain_seconds: Number | None  # the same program unwatched, where it was run so too
-    overhead_share: Number | None  # of the plain time; an estimate where that is None
+    overhead_share: Number | None  # of the plain time; at least, where that is None
     overhead_measured: bool
     findings: tuple[Finding, ...]
     unconfirmed: tuple[Finding, ...]  # tried, and no better than the noise

@@ -102,7 +102,7 @@ def lost(one: Finding) -> str:
 
 
 def run_facts(report: ProfileReport) -> Facts:
-    how = "measured" if report.overhead_measured else "estimated"
+    how = "measured" if report.overhead_measured else "at least: waiting is not counted"
     rows = [
         ("Program", report.target),
         ("Wall time", seconds_text(report.wall_seconds)),
