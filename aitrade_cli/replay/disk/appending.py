@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,10 +36,17 @@ class StoreFull(BadInput):
     default_hint = "free some room and call `commit` again, or make a store of a smaller capacity"
 
 
-def full_or_same(error: OSError, folder: Path) -> Exception:
-    """What a failed write is told as."""
-    full = error.errno in FULL
-    return StoreFull(f"no room for more rows in `{folder}`") if full else error
+@contextmanager
+def told_when_full(folder: Path) -> Iterator[None]:
+    """Raises:
+    StoreFull: what was written inside did not fit on the disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull(f"no room for more rows in `{folder}`") from error
+        raise
 
 
 class Appender:
@@ -98,11 +105,9 @@ class Appender:
         ring = self.ring
         if ring.total > self.written:
             put_last_states(ring, np.arange(len(ring.last)))
-        try:
+        with told_when_full(self.folder):
             while self.written < ring.total:
                 self.append_some()
-        except OSError as error:
-            raise full_or_same(error, self.folder) from error
         return self.written
 
     def append_some(self) -> None:

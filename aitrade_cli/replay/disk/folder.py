@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from aitrade_cli.errors import Refused, Usage
-from aitrade_cli.replay.disk.appending import Appender, full_or_same
+from aitrade_cli.replay.disk.appending import Appender, told_when_full
 from aitrade_cli.replay.disk.head import Head
 from aitrade_cli.replay.disk.keeping import keep, restore
 from aitrade_cli.replay.disk.layout import Layout
@@ -246,10 +246,8 @@ class Disk:
         """
         if self.appender is not None:
             self.appender.commit()
-            try:
+            with told_when_full(self.folder):
                 keep(self.folder, sampler, self.ring.total)
-            except OSError as error:
-                raise full_or_same(error, self.folder) from error
             self.appender.close()
             self.appender = None
         self.closed = True
