@@ -261,7 +261,7 @@ def test_a_large_state_is_copied_whole_by_one_thread_or_two(
         "one": torch.tensor(True),
     }
     helped: list[int] = []
-    monkeypatch.setattr(snapshot, "cores", lambda: cores)
+    monkeypatch.setattr(snapshot, "usable_cores", lambda: frozenset(range(cores)))
     plain = snapshot.work_off
     monkeypatch.setattr(snapshot, "work_off", lambda left: (helped.append(1), plain(left)))
     taken = Snapshot()

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from aitrade_cli.search.objectives import Goal
 from aitrade_cli.search.searching import Search, search_here
 from aitrade_cli.search.space import Choice, Range, Space
 from aitrade_cli.search.study import Study, held
+from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.hogwild import HogwildFit, HogwildSettings, run_wild
 from aitrade_cli.training.loading import Loader, LoaderSettings, SharedWindows
 from aitrade_cli.training.loading_choice import HOPELESS, Racer, find_settings, grid
@@ -131,7 +131,7 @@ def sparse_network() -> nn.Module:
 
 def processes_do_not_wait(quick: bool) -> CheckResult:
     """Two processes on shared weights make more updates a second, and end as well as one."""
-    if len(os.sched_getaffinity(0)) < 2:
+    if len(usable_cores()) < 2:
         raise Missing("one processor has nothing to gain from two processes")
     torch.manual_seed(0)
     settings = HogwildSettings(2, 200, 64, 0.05, patience=200, clip_norm=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from typing import Final
 
 import torch
 
+from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.loading import Batch, Loader, LoaderSettings, Source
 
 AHEAD: Final = (2, 4)  # batches ahead that are tried
@@ -63,7 +63,7 @@ def grid(cores: int | None = None, *, cuda: bool | None = None) -> tuple[LoaderS
         cores: to count workers by; those this process may use where not given.
         cuda: whether batches go to a GPU; asked of torch where not given.
     """
-    cores = len(os.sched_getaffinity(0)) if cores is None else cores
+    cores = len(usable_cores()) if cores is None else cores
     cuda = torch.cuda.is_available() if cuda is None else cuda
     counts = sorted({0, 1, 2, 4, cores // 2, cores} & set(range(cores + 1)))
     pins = (False, True) if cuda else (False,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from aitrade_cli.passes.train.kept import refuse_run_in_the_way
 from aitrade_cli.passes.train.prepare import Prepared, prepare
 from aitrade_cli.passes.train.run import Made, train_here
 from aitrade_cli.passes.train.settings import Settings
+from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.distributed.group import Seat, device_for, joined, seat_from_torchrun
 from aitrade_cli.training.distributed.launch import spread
 from aitrade_cli.training.offloading import stale_build_locks
@@ -82,7 +82,7 @@ def devices_here(device: str) -> int:
     """GPUs where there are any and they are wanted, else processors."""
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(usable_cores())
 
 
 def refuse_to_find(settings: Settings) -> None:

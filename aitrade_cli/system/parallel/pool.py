@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from aitrade_cli.errors import Missing
+from aitrade_cli.system.host import usable_cores
 from aitrade_cli.system.parallel.segment import Layout, views
 
 SECONDS_TO_LEAVE: Final = 2.0
@@ -212,6 +212,4 @@ def rebuilt(parts: TakenApart) -> Exception:
 
 def default_workers() -> int:
     """One for each core that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(usable_cores())

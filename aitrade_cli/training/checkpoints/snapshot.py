@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.checkpoints.coding import kept_as
 from aitrade_cli.training.checkpoints.tree import NotPlain, outline
 
@@ -87,7 +87,7 @@ def copy_all(live: Sequence[Tensor], rooms: Sequence[Tensor]) -> None:
     for tensor, room in zip(live, rooms, strict=True):
         pieces.extend(pieces_of(tensor, room))
     size = sum(there.nbytes for there, _ in pieces)
-    if size < WORTH_A_THREAD or cores() < 2:
+    if size < WORTH_A_THREAD or len(usable_cores()) < 2:
         work_off(pieces)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="snapshot") as pool:
@@ -120,13 +120,6 @@ def work_off(pieces: deque[Piece]) -> None:
         except IndexError:
             return
         np.copyto(there, here)  # lets go of the interpreter meanwhile
-
-
-def cores() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def room_for(tensor: Tensor) -> Tensor:
