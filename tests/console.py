@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from aitrade_cli.catalog import Command, command_named
 from docs.options import taken_by
 from tests import warm
-from tests.shell import ROOT, surroundings
+from tests.shell import ROOT, program_folder, surroundings
 
 NOT_RUN: Final = re.compile(r"<!-- not run: (.+) -->")
 EXITS: Final = re.compile(r"<!-- exits: (\d+) -->")
@@ -130,9 +130,7 @@ def prepare(folder: Path) -> Path:
     for name in ("fixtures", "completions"):
         (folder / name).symlink_to(ROOT / name)
     (folder / ".bin").mkdir()
-    program = folder / ".bin" / "aitrade"
-    program.write_text(warm.as_script())
-    program.chmod(0o755)
+    program_folder(folder / ".bin", warm.program())
     return folder
 
 

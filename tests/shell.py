@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,9 +55,9 @@ def python(code: str, *, env: Mapping[str, str] | None = None) -> str:
     return done.stderr
 
 
-def program_folder(folder: Path) -> Path:
+def program_folder(folder: Path, words: Sequence[str] = PROGRAM) -> Path:
     """A folder for PATH with an `aitrade` in it that is the one under test."""
     program = folder / "aitrade"
-    program.write_text(f'#!/bin/sh\nexec {" ".join(PROGRAM)} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     program.chmod(0o755)
     return folder

@@ -16,7 +16,6 @@ import os
 import random
 import runpy
 import select
-import shlex
 import signal
 import socket
 import struct
@@ -29,7 +28,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NoReturn
 
-ROOT: Final = Path(__file__).parent.parent
+from tests.shell import ROOT
+
 LIBRARIES: Final = (
     "matplotlib.figure",
     "numba",
@@ -88,11 +88,6 @@ def started() -> tuple[str, ...]:
     assert server.stdout.readline() == b"ready\n"
     server.stdout.close()
     return sys.executable, "-ISE", str(client), str(address)
-
-
-def as_script() -> str:
-    """The same as a shell script, for a folder of programs."""
-    return f'#!/bin/sh\nexec {shlex.join(program())} "$@"\n'
 
 
 def serve(address: str) -> None:
