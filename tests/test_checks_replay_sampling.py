@@ -48,25 +48,30 @@ def test_a_row_holds(check: Callable[[bool], CheckResult]) -> None:
     assert result.conditions
 
 
-def line(smaller: float, ratio: float | None) -> FramesLine:
+def line(smaller: float, ratio: float | None, unlike: int) -> FramesLine:
     one = Spread(1.0, 1.0, 1.0)
     speed = None if ratio is None else Spread(ratio, ratio, ratio)
-    return FramesLine("pong", 1000, 7056, int(7_056_000 / smaller), one, one, speed, speed)
+    return FramesLine("pong", 1000, 7056, int(7_056_000 / smaller), unlike, one, one, speed, speed)
 
 
 @pytest.mark.parametrize(
-    ("smaller", "ratio", "names"),
+    ("smaller", "ratio", "unlike", "names"),
     [
-        (30.0, 2.0, set()),
-        (19.0, 2.0, {"pong smaller"}),
-        (30.0, 0.9, {"pong against sb3"}),
-        (30.0, None, set()),
+        (30.0, 2.0, 0, set()),
+        (19.0, 2.0, 0, {"pong smaller"}),
+        (30.0, 0.9, 0, {"pong against sb3"}),
+        (30.0, None, 1, {"pong unlike raw"}),
+        (30.0, None, 0, set()),
     ],
 )
-def test_frames_too_large_or_too_slow_are_noticed(
-    smaller: float, ratio: float | None, names: set[str], monkeypatch: pytest.MonkeyPatch
+def test_frames_too_large_too_slow_or_wrong_are_noticed(
+    smaller: float,
+    ratio: float | None,
+    unlike: int,
+    names: set[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(checks, "pack_game", lambda *_, **__: line(smaller, ratio))
+    monkeypatch.setattr(checks, "pack_game", lambda *_, **__: line(smaller, ratio, unlike))
     result = checks.frames_are_packed(True)
     assert broken(result) == names
     assert result.measured.speedup == ratio

@@ -12,9 +12,13 @@ import pytest
 from aitrade_cli.replay.disk.compacting import compact_as
 from aitrade_cli.replay.disk.reading_kernels import WHOLE, ask_for_records, read_records
 from aitrade_cli.replay.disk.verifying import verify
+from aitrade_cli.replay.packing.codecs import codec_named
+from aitrade_cli.replay.sampling.importance import Annealing
+from aitrade_cli.replay.sampling.priorities import Proportional
 from aitrade_cli.replay.schema import Field, Schema
 from aitrade_cli.replay.store import ReplayStore
 from tests.replay_cases import change, layout_of
+from tests.replay_frames import frames
 
 LENGTH = 40
 
@@ -83,6 +87,51 @@ def test_one_damaged_block_does_not_end_a_learner(codec: str, tmp_path: Path) ->
         assert len(store._ahead.torn) > (0.6 if codec == "raw" else 0.99) * len(damaged)
         assert len(store) == 6000 - len(store._ahead.torn)
     assert verify(folder).rows_lost == header.count
+
+
+def test_weights_are_of_one_batch_where_damaged_rows_were_drawn_again(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    states = np.arange(6001, dtype=np.float32)[:, None].repeat(2, 1)
+    numbers = np.arange(6000)
+    with ReplayStore(folder, 6010, schema=WALK, sampler=Proportional(0.6, epsilon=0.0)) as store:
+        zeros = np.zeros(6000, np.float32)
+        store.add_batch(obs=states[:-1], act=numbers, reward=zeros, next_obs=states[1:])
+        every = np.arange(store.total)  # a commit gives rows numbers of their own
+        store.update_priorities(every, 1.0 + every % 7)
+    sampler = Proportional(0.6, Annealing(0.5, 0.5), epsilon=0.0)
+    few = 256 * WALK.record_bytes
+    with ReplayStore(folder, memory=few, mode="r", sampler=sampler, prefetch=2) as store:
+        placed = layout_of(store)[3]
+        header = placed.found.header
+        at = placed.found.offset + header.payload_at
+        change(placed.path, at, b"\xaa" * header.payload_bytes)
+        again = 0
+        for _ in range(60):
+            lost = len(store._ahead.torn)
+            batch = store.sample(64)
+            again += len(store._ahead.torn) > lost
+            number = np.asarray(batch["act"])
+            np.testing.assert_array_equal(np.asarray(batch["obs"])[:, 0], number)
+            assert batch.weights is not None
+            # Schaul et al. 2016: (N P)^-beta over the largest of the batch, P as p^alpha
+            expected = (1.0 + batch.indices % 7) ** (-0.6 * 0.5)
+            np.testing.assert_allclose(batch.weights, expected / expected.max(), rtol=1e-5)
+        assert again > 5
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4", "patch"])
+def test_several_batches_are_unpacked_at_once(codec: str, tmp_path: Path) -> None:
+    source = frames(3001, side=16)
+    schema = Schema((Field("obs", "uint8", (256,)), Field("act", "int64")))
+    with ReplayStore(tmp_path / "s", 3100, schema=schema, codec=codec_named(codec)) as store:
+        store.add_batch(obs=source[:-1], act=np.arange(3000), next_obs=source[1:])
+    few = 256 * schema.record_bytes
+    with ReplayStore(tmp_path / "s", memory=few, mode="r", prefetch=6) as store:
+        for _ in range(150):
+            batch = store.sample(16)
+            number = np.asarray(batch["act"])
+            np.testing.assert_array_equal(batch["obs"], source[number])
+            np.testing.assert_array_equal(batch["next_obs"], source[number + 1])
 
 
 def test_a_window_over_a_damaged_row_is_not_served(tmp_path: Path) -> None:

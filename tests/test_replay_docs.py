@@ -21,6 +21,8 @@ def at_hand(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "obs": rng.normal(size=64).astype(np.float32),
         "next_obs": rng.normal(size=64).astype(np.float32),
+        "frame": rng.integers(0, 256, (84, 84), dtype=np.uint8),
+        "next_frame": rng.integers(0, 256, (84, 84), dtype=np.uint8),
         "act": 1,
         "reward": 0.5,
         "terminated": False,

@@ -21,6 +21,7 @@ from aitrade_cli.replay.batch import Batch, new_block
 from aitrade_cli.replay.disk.ahead import Ahead, Drawn, made_of
 from aitrade_cli.replay.disk.folder import Disk, open_disk
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
+from aitrade_cli.replay.packing.older_rows import OlderRows
 from aitrade_cli.replay.ring import (
     NO_LAST_STATE,
     NOTHING,
@@ -65,6 +66,10 @@ class ReplayStore:
         memory: bytes that records may take; what does not fit is read from disk.
         sampler: how batches are drawn; uniformly without it.
         codec: how blocks are packed on disk; not at all without it.
+        packed: keep all but the newest rows packed, in memory: frames take a small part of
+            their bytes, and a draw unpacks what it needs. Only for a store in memory.
+        warm_rows: of a packed store: newest rows that stay quick to draw; those before are
+            packed smaller, and drawn more slowly. All without it.
         mode: ``a`` to add, ``r`` to read beside a writer.
         seed: of the draws.
         prefetch: batches that are read from disk before they are asked for; their rows were
@@ -72,7 +77,7 @@ class ReplayStore:
         power_safe: sync every commit to the disk, so that it survives a loss of power too.
 
     Raises:
-        Usage: a new store without schema or capacity.
+        Usage: a new store without schema or capacity, or a folder that is to be packed in memory.
         AitradeError: the folder is another program's, damaged or in use.
     """
 
@@ -85,21 +90,29 @@ class ReplayStore:
         memory: int | None = None,
         sampler: Sampler | None = None,
         codec: Codec | None = None,
+        packed: bool = False,
+        warm_rows: int | None = None,
         mode: Literal["a", "r"] = "a",
         seed: int = 0,
         prefetch: int = 2,
         power_safe: bool = False,
     ) -> None:
         self.disk: Disk | None = None
+        self.older: OlderRows | None = None
         if isinstance(place, Schema):
             if capacity is None or capacity < 1:
                 raise Usage(f"a store in memory needs a capacity of at least 1, got `{capacity}`")
-            self.ring = Ring(place, capacity)
+            if packed:
+                self.older = OlderRows(place, capacity, warm_rows)
+            self.ring = Ring(place, capacity) if self.older is None else self.older.ring
+        elif packed:
+            raise Usage("`packed` is for a store in memory", hint="on disk it is `codec`")
         else:
             self.disk = open_disk(
                 Path(place), schema, capacity, memory, codec, mode, power_safe=power_safe
             )
             self.ring = self.disk.ring
+        self._behind = self.disk or self.older  # what holds the records that the ring does not
         self.mode = mode
         self.schema = self.ring.schema
         self.capacity = self.ring.capacity
@@ -124,6 +137,11 @@ class ReplayStore:
     def total(self) -> int:
         """Rows ever added: one past the newest index."""
         return self.ring.total
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the rows can take, their columns and links and what is packed included."""
+        return self.ring.bytes + (0 if self.older is None else self.older.packed.bytes)
 
     def __len__(self) -> int:
         """Live rows that hold a transition, and not only a last state.
@@ -166,12 +184,12 @@ class ReplayStore:
         """
         if self.mode == "r":
             raise OnlyReading
-        if self.disk is not None:
-            self.disk.check_open()
+        if self._behind is not None:
+            self._behind.check_open()
         before = self.ring.total
         index = self._adder.add(obs, act, reward, next_obs, terminated, truncated, env, more)
-        if self.disk is not None:
-            self.disk.after_add()
+        if self._behind is not None:
+            self._behind.after_add()
         if self._added is not None:
             self._added(before, self.ring.total - before)
         return index
@@ -229,15 +247,15 @@ class ReplayStore:
         """Make room for so many rows; how many there were."""
         if self.mode == "r":
             raise OnlyReading
-        if self.disk is not None:
-            self.disk.check_open()
-            self.disk.make_room(most)
+        if self._behind is not None:
+            self._behind.check_open()
+            self._behind.make_room(most)
         return self.ring.total
 
     def _end(self, before: int) -> None:
-        """Pass on the news of what was added, to the disk first."""
-        if self.disk is not None:
-            self.disk.after_add()
+        """Pass on the news of what was added, to what lies behind the ring first."""
+        if self._behind is not None:
+            self._behind.after_add()
         if self._added is not None:
             self._added(before, self.ring.total - before)
 
@@ -272,11 +290,11 @@ class ReplayStore:
         if self.disk is not None:
             self.disk.check_open()
         ring = self.ring
-        partly = ring.total > ring.resident < ring.capacity  # some rows are on disk only
+        partly = ring.total > ring.resident < ring.capacity  # some rows are behind the ring only
         if n_step == 1 and window == 0 and 0.0 <= discount <= 1.0 and pad in PADS and not partly:
             return self._single_steps.draw(batch, discount, device)
         wish = wish_of(ring, n_step, discount, window, pad)
-        if partly:
+        if partly and self.disk is not None:
             return self._ahead.take(batch, wish, device)
         indices, weights = self._drawing.draw(batch, wish)
         return self._build(indices, weights, wish, device)
@@ -380,7 +398,7 @@ class ReplayStore:
         return made_of(self.ring, Drawn(indices, weights, steps, block), wish, device)
 
     def _fetch(self, slots: Slots, out: Block) -> None:
-        if self.disk is not None and self.disk.partly:
-            self.disk.fetch(slots, out)
+        if self._behind is not None and self._behind.partly:
+            self._behind.fetch(slots, out)
         else:
             self.ring.records.take(self.ring.places(slots), axis=0, out=out, mode="clip")

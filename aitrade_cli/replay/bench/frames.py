@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import UInt8
 
 from aitrade_cli.errors import Missing, Usage
+from aitrade_cli.replay.batch import Batch
 from aitrade_cli.replay.bench.frames_report import FramesLine
-from aitrade_cli.replay.bench.rounds import Prepare, ratio_of, spread, time_in_turn
-from aitrade_cli.replay.packing.frames import PackedRows
+from aitrade_cli.replay.bench.rounds import ratio_of, spread, time_in_turn
+from aitrade_cli.replay.schema import Field, Schema
+from aitrade_cli.replay.store import ReplayStore
 
 SIDE: Final = 84
 STACK: Final = 4
 BATCH: Final = 256
 SYNTHETIC: Final = "synthetic"
+COMPARED: Final = 4  # batches that are held against those of a store that is not packed
 SB3_ROWS: Final = 20_000  # of stacked transitions; more take gigabytes
 
 
@@ -34,11 +36,11 @@ class NoEmulator(Missing):
 
 
 def pack_game(game: str, count: int, with_sb3: bool, rounds: int, seed: int) -> FramesLine:
-    """Pack frames of one game and time random stacks out of them.
+    """Fill a packed store with the frames of one game and time random stacks out of it.
 
     Args:
         game: of the emulator's own, played at random; or ``synthetic``.
-        count: frames.
+        count: transitions, each of one frame.
         with_sb3: compare with stable-baselines3 where it is installed.
         rounds: of each operation.
         seed: of the play and the draws.
@@ -50,41 +52,56 @@ def pack_game(game: str, count: int, with_sb3: bool, rounds: int, seed: int) -> 
     check_game(game)
     if count < 2 * BATCH:
         raise Usage(f"`{count}` frames are too few", hint=f"{2 * BATCH} or more")
-    frames = synthetic(count, seed) if game == SYNTHETIC else played(game, count, seed)
-    flat = frames.reshape(count, -1)
-    rows = PackedRows(count, flat.shape[1])
-    rows.append(flat)
-    rng = np.random.default_rng(seed)
-    out = np.empty((BATCH * (STACK + 1), flat.shape[1]), dtype=np.uint8)
-
-    def stacks() -> np.ndarray:
-        starts = rng.integers(0, count - STACK, BATCH)
-        return (starts[:, None] + np.arange(STACK + 1)).reshape(-1)
-
-    def packed() -> Callable[[], object]:
-        wanted = stacks()
-        return lambda: rows.take(wanted, out)
-
-    def raw() -> Callable[[], object]:
-        wanted = stacks()
-        return lambda: flat.take(wanted, axis=0, out=out, mode="clip")
-
-    ways: dict[str, Prepare] = {"packed": packed, "raw": raw}
+    play = synthetic(count + 1, seed) if game == SYNTHETIC else played(game, count + 1, seed)
+    packed, raw = filled(play, seed, packed=True), filled(play, seed, packed=False)
+    unlike = sum(differing(stacks(packed), stacks(raw)) for _ in range(COMPARED))
+    ways = {"packed": lambda: lambda: stacks(packed), "raw": lambda: lambda: stacks(raw)}
     if with_sb3 and importlib.util.find_spec("stable_baselines3") is not None:
-        buffer = stacked_buffer(frames)
+        buffer = stacked_buffer(play)
         ways["sb3"] = lambda: lambda: buffer.sample(BATCH)
     taken = time_in_turn(ways, rounds=rounds)
     theirs = taken.get("sb3")
     return FramesLine(
         game=game,
-        frames=count,
-        frame_bytes=flat.shape[1],
-        packed_bytes=rows.report().packed_bytes,
+        frames=packed.ring.live,
+        frame_bytes=play[0].nbytes,
+        packed_bytes=packed.bytes,
+        unlike=unlike,
         draw_us_p50=spread(taken["packed"], seed),
         raw_us_p50=spread(taken["raw"], seed),
         sb3_us_p50=None if theirs is None else spread(theirs, seed),
         ratio=None if theirs is None else ratio_of(theirs, taken["packed"], seed),
     )
+
+
+def filled(play: UInt8[np.ndarray, "n height width"], seed: int, *, packed: bool) -> ReplayStore:
+    """A store of one long episode."""
+    count = len(play) - 1
+    schema = Schema(
+        (
+            Field("obs", "uint8", play.shape[1:]),
+            Field("act", "int64"),
+            Field("reward", "float32"),
+        )
+    )
+    rng = np.random.default_rng(seed)
+    store = ReplayStore(schema, count, packed=packed, seed=seed)
+    store.add_batch(
+        obs=play[:-1],
+        act=rng.integers(0, 4, count),
+        reward=rng.normal(size=count).astype(np.float32),
+        next_obs=play[1:],
+    )
+    return store
+
+
+def stacks(store: ReplayStore) -> Batch:
+    return store.sample(BATCH, window=STACK)
+
+
+def differing(one: Batch, other: Batch) -> int:
+    """Values that are not the same in two batches."""
+    return sum(int(np.count_nonzero(one[name] != other[name])) for name in one)
 
 
 def check_game(game: str) -> None:

@@ -16,11 +16,13 @@ class FramesLine:
 
     Attributes:
         game: its name, or ``synthetic``.
-        frames: that were packed.
+        frames: that the store holds, each with an action and a reward.
         frame_bytes: of one.
-        packed_bytes: of all that is held in memory for them.
-        draw_us_p50: unpacking 256 stacks of five successive frames.
-        raw_us_p50: gathering the same frames unpacked.
+        packed_bytes: of all that the store holds in memory: the newest rows raw, the others
+            packed with room to grow, columns, links and rewards.
+        unlike: values of drawn batches that differ from those of a store that is not packed.
+        draw_us_p50: a batch of 256 stacks of four frames and of the four that followed.
+        raw_us_p50: the same out of a store that is not packed.
         sb3_us_p50: stable-baselines3 sampling 256 transitions of four stacked frames raw;
             None where it is not installed.
         ratio: its time over ours; above 1 ours is faster.
@@ -30,6 +32,7 @@ class FramesLine:
     frames: int
     frame_bytes: int
     packed_bytes: int
+    unlike: int
     draw_us_p50: Spread
     raw_us_p50: Spread
     sb3_us_p50: Spread | None
@@ -68,7 +71,8 @@ def frames_blocks(lines: Sequence[FramesLine]) -> Iterator[Block]:
     yield Notes(
         "Frames",
         (
-            "draw: 256 stacks of five frames out of the packed ones; raw: the same frames "
-            "gathered unpacked; sb3: 256 transitions of four stacked frames, raw",
+            "draw: 256 transitions of four stacked frames, each with its action, reward and next "
+            "stack, out of the packed store; raw: the same out of a store that is not packed; "
+            "sb3: the same out of stacks that are kept whole",
         ),
     )

@@ -1,4 +1,4 @@
-"""Rows that stay in memory packed: the newest raw, those before as patches, the oldest cold."""
+"""Blocks of rows that stay in memory packed: the newer as patches, the oldest cold."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from aitrade_cli.units import bytes_text, count_text, ratio_text
 
 BLOCK_ROWS: Final = 256
 TRY_AGAIN: Final = 16  # blocks between two trials of every codec
-OPEN, ARENA, OTHER, COLD = range(4)  # where a block lies
+ARENA, OTHER, COLD = range(3)  # where a block lies
 
 
 class GoneRow(BadInput):
     """A row was asked for that is no longer, or not yet, here."""
 
     def __init__(self, index: int, first: int, total: int) -> None:
-        super().__init__(f"row `{index}` is not among the rows {first} to {total - 1}")
+        here = f"{first} to {total - 1}" if total else "of which there are none"
+        super().__init__(f"row `{index}` is not among the packed rows {here}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class PackedReport:
     Attributes:
         rows: that are here.
         record_bytes: of one, raw.
-        packed_bytes: of all that is held for them: open block, arena with its spare room, cold.
+        packed_bytes: of all that is held for them: arena with its spare room, blocks of other
+            codecs, cold ones.
         codecs: how many blocks each codec packed, of those that are here; ``cold`` is zstd
             with a dictionary.
     """
@@ -61,7 +63,7 @@ class PackedReport:
 
 
 class PackedRows:
-    """The newest ``capacity`` rows, numbered from 0 as they come.
+    """The newest ``capacity`` rows, numbered from 0 as they come, block by block.
 
     Each block is packed by whichever codec makes it smallest of those that unpack single
     rows; all are tried again every sixteen blocks, and a block that saves less than a tenth
@@ -89,9 +91,8 @@ class PackedRows:
         self.block_rows = block_rows
         self.warm_rows = capacity if warm_rows is None else warm_rows
         self.total = 0
-        self._open = np.zeros((block_rows, record_bytes), dtype=np.uint8)
-        slots = -(-capacity // block_rows) + 3
-        self._where = np.full(slots, OPEN, dtype=np.int8)
+        slots = -(-capacity // block_rows) + 2
+        self._where = np.full(slots, ARENA, dtype=np.int8)
         self._arena = Arena(slots)
         self._others: dict[int, tuple[Codec, bytes]] = {}
         self._cold = ColdTier()
@@ -104,20 +105,46 @@ class PackedRows:
     def first(self) -> int:
         return max(0, self.total - self.capacity)
 
-    def append(self, rows: UInt8[np.ndarray, "n record"]) -> None:
-        """Add rows; the oldest go where there are too many."""
-        at = 0
-        while at < len(rows):
-            filled = self.total % self.block_rows
-            taken = min(self.block_rows - filled, len(rows) - at)
-            self._open[filled : filled + taken] = rows[at : at + taken]
-            self.total += taken
-            at += taken
-            if filled + taken == self.block_rows:
-                self._seal()
+    @property
+    def bytes(self) -> int:
+        """Memory that all of it takes, room to grow included."""
+        others = sum(len(data) for _, data in self._others.values())
+        return self._where.nbytes + self._arena.bytes + others + self._cold.packed_bytes
 
-    def take(self, indices: Indices, out: UInt8[np.ndarray, "n record"]) -> None:
+    def push(self, block: UInt8[np.ndarray, "rows record"]) -> None:
+        """Add one block of ``block_rows`` rows; the oldest go where there are too many.
+
+        Raises:
+            BadInput: it has another number of rows, or rows of another length.
+        """
+        if block.shape != (self.block_rows, self.record_bytes):
+            raise BadInput(
+                f"a block of {block.shape} bytes, wanted {(self.block_rows, self.record_bytes)}"
+            )
+        number = self.total // self.block_rows
+        self.total += self.block_rows
+        self._let_go(self.first // self.block_rows)
+        name, data = self._pack(number, block)
+        self._named[number] = name
+        if name == Patch.name:
+            self._arena.push(number, data)
+        else:
+            self._others[number] = (self._codecs[name], data)
+        self._where[number % len(self._where)] = ARENA if name == Patch.name else OTHER
+        self._cool((self.total - self.warm_rows) // self.block_rows)
+
+    def take(
+        self,
+        indices: Indices,
+        places: Int64[np.ndarray, " n"],
+        out: UInt8[np.ndarray, "m record"],
+    ) -> None:
         """Unpack rows by number, in any order, repeats allowed.
+
+        Args:
+            indices: of the rows.
+            places: in which row of ``out`` each comes to lie.
+            out: where to; its other rows are left as they are.
 
         Raises:
             GoneRow: one is not here.
@@ -126,29 +153,26 @@ class PackedRows:
         if wrong.any():
             raise GoneRow(int(indices[wrong][0]), self.first, self.total)
         blocks, rows = indices // self.block_rows, indices % self.block_rows
-        packed = self._where[blocks % len(self._where)] == ARENA
-        places = np.flatnonzero(packed)
-        self._arena.unpack(blocks[places], rows[places], places, out)
-        for block in np.unique(blocks[~packed]).tolist():
+        patched = self._where[blocks % len(self._where)] == ARENA
+        if patched.all():
+            self._arena.unpack(blocks, rows, places, out)
+            return
+        self._arena.unpack(blocks[patched], rows[patched], places[patched], out)
+        for block in np.unique(blocks[~patched]).tolist():
             here = np.flatnonzero(blocks == block)
-            out[here] = self._some(block, rows[here])
+            out[places[here]] = self._some(block, rows[here])
 
     def report(self) -> PackedReport:
-        others = sum(len(data) for _, data in self._others.values())
-        held = self._open.nbytes + self._arena.bytes + others + self._cold.packed_bytes
         return PackedReport(
             rows=self.total - self.first,
             record_bytes=self.record_bytes,
-            packed_bytes=held,
+            packed_bytes=self.bytes,
             codecs=dict(Counter(self._named.values())),
         )
 
     def _some(self, block: int, rows: Int64[np.ndarray, " k"]) -> UInt8[np.ndarray, "k record"]:
-        where = self._where[block % len(self._where)]
-        if where == OPEN:
-            return self._open[rows]
         out = np.empty((len(rows), self.record_bytes), dtype=np.uint8)
-        if where == COLD:
+        if self._where[block % len(self._where)] == COLD:
             self._cold.unpack(block, rows, out)
         else:
             codec, data = self._others[block]
@@ -156,32 +180,20 @@ class PackedRows:
             codec.decode_rows(data, rows, out)
         return out
 
-    def _seal(self) -> None:
-        """Let the oldest blocks go, pack the open one, let some grow cold."""
-        number = self.total // self.block_rows - 1
-        gone = self.first // self.block_rows
+    def _let_go(self, gone: int) -> None:
+        """Forget the blocks of a smaller number."""
         self._arena.drop_before(gone)
         self._cold.drop_before(gone)
         for old in [old for old in self._named if old < gone]:
             del self._named[old]
             self._others.pop(old, None)
-        name, data = self._pack(number)
-        self._named[number] = name
-        if name == Patch.name:
-            self._arena.push(number, data)
-        else:
-            self._others[number] = (self._codecs[name], data)
-        slots = len(self._where)
-        self._where[number % slots] = ARENA if name == Patch.name else OTHER
-        self._where[(number + 1) % slots] = OPEN
-        self._cool((self.total - self.warm_rows) // self.block_rows)
 
-    def _pack(self, number: int) -> tuple[str, bytes]:
+    def _pack(self, number: int, block: UInt8[np.ndarray, "rows record"]) -> tuple[str, bytes]:
         if self._usual and number % TRY_AGAIN:
-            return self._usual, self._codecs[self._usual].encode(self._open)
-        tried = {name: codec.encode(self._open) for name, codec in self._codecs.items()}
+            return self._usual, self._codecs[self._usual].encode(block)
+        tried = {name: codec.encode(block) for name, codec in self._codecs.items()}
         best = min(tried, key=lambda name: len(tried[name]))
-        self._usual = best if len(tried[best]) <= WORTH * self._open.nbytes else "raw"
+        self._usual = best if len(tried[best]) <= WORTH * block.nbytes else "raw"
         return self._usual, tried[self._usual]
 
     def _cool(self, before: int) -> None:
@@ -192,7 +204,7 @@ class PackedRows:
                 out = self._some(number, rows)
                 del self._others[number]
             else:
-                out = np.empty_like(self._open)
+                out = np.empty((self.block_rows, self.record_bytes), dtype=np.uint8)
                 self._arena.unpack(np.full(self.block_rows, number), rows, rows, out)
                 self._arena.drop_before(number + 1)
             self._cold.push(number, out)
