@@ -7,12 +7,13 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from aitrade_cli.system.logging import LogWriter
+from aitrade_cli.system.logging import FileSink, LogWriter
 from aitrade_cli.system.logging.records import Record, text_line
 
 
@@ -204,6 +205,44 @@ def test_what_comes_after_the_end_is_written_in_the_call(sink: Memory) -> None:
     writer.close()
     log.info("after")
     assert sink.events == ["before", "after"]
+
+
+def test_what_comes_after_the_end_reaches_its_own_file_and_no_other(tmp_path: Path) -> None:
+    writer = LogWriter(FileSink(tmp_path / "log"), format="json")
+    log = writer.logger("x")
+    log.info("before")
+    writer.close()
+    with open(tmp_path / "model.pt", "wb"):  # takes the number that the log's file had
+        log.info("after")
+    assert (tmp_path / "model.pt").read_bytes() == b""
+    said = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert said == ["before", "after"]
+    assert writer.counts().written == 2
+
+
+def test_what_is_refused_after_the_end_is_counted_and_told(
+    sink: Memory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = LogWriter(sink, format="json")
+    writer.close()
+    sink.refuses = True
+    writer.logger("x").info("lost")
+    sink.refuses = False
+    writer.logger("x").info("kept")
+    assert sink.events == ["kept"]
+    assert (writer.counts().lost, writer.counts().written) == (1, 1)
+    assert "1 records could not be written: No space left on device" in capsys.readouterr().err
+
+
+def test_records_behind_one_that_was_refused_are_written_or_counted(sink: Memory) -> None:
+    writer = LogWriter(sink, format="json", limit=2, synchronous=True)
+    sink.refuses = True
+    for step in range(4):
+        writer.logger("x").info("step", step=step)
+    sink.refuses = False
+    assert writer.flush()
+    assert [one.get("step", one.get("dropped")) for one in sink.said] == [0, 1, 2]
+    assert (writer.counts().written, writer.counts().dropped) == (3, 2)
 
 
 def test_the_synchronous_writer_says_the_same(sink: Memory) -> None:

@@ -10,11 +10,11 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aitrade_cli.errors import Usage
+from aitrade_cli.system.logging.ending import at_exit, tell_of_loss
 from aitrade_cli.system.logging.records import (
     LEVELS,
     PLAIN,
@@ -44,7 +44,7 @@ class LogCounts:
     Attributes:
         written: lines that the sink took.
         dropped: records that came while the queue was full.
-        lost: records that were still unwritten when the writer closed.
+        lost: records that were still unwritten when the writer closed, or refused after it.
         waiting: records in the queue now.
         failures: writes that the sink refused; tried again until closed.
         last_failure: the system's words for the last of them.
@@ -123,8 +123,7 @@ class LogWriter:
     def put(self, record: Record) -> None:
         """Queue one record, or count it where the queue is full. Never waits for the sink."""
         if self._synchronous or self._closed:
-            with self._lock:
-                self._write([record])
+            self._put_now(record)
             return
         if len(self._queue) >= self._limit:
             with self._lock:
@@ -137,6 +136,14 @@ class LogWriter:
             self._rouse()
         if record.level in URGENT:
             self._hurry.set()
+
+    def _put_now(self, record: Record) -> None:
+        """Write in the call; what is refused waits for the next one, and after the end is lost."""
+        with self._lock:
+            if self._records_in_it >= self._limit:
+                self._dropped += 1
+            elif not self._write([record]) and self._closed:
+                self._lose()
 
     def _rouse(self) -> None:
         if self._thread is None:
@@ -169,13 +176,12 @@ class LogWriter:
 
     def _write(self, records: list[Record]) -> bool:
         """Hand lines to the sink; what it does not take is kept and offered first."""
-        if not self._unwritten:
-            lines = [self._line(record) for record in records]
-            if self._dropped > self._told:
-                lines.append(self._line(self._confession()))
-                self._told = self._dropped
-            self._unwritten = "".join(lines).encode("utf-8", errors="backslashreplace")
-            self._records_in_it = len(lines)
+        lines = [self._line(record) for record in records]
+        if not self._unwritten and self._dropped > self._told:
+            lines.append(self._line(self._confession()))
+            self._told = self._dropped
+        self._unwritten += "".join(lines).encode("utf-8", errors="backslashreplace")
+        self._records_in_it += len(lines)
         while self._unwritten:
             try:
                 taken = self._sink.write(self._unwritten)
@@ -219,11 +225,19 @@ class LogWriter:
                 self._thread.join()
             complete = self.flush()
             atexit.unregister(self.close)
-            if not complete:
-                self._lost = len(self._queue) + self._records_in_it
-                tell_of_loss(self._lost, self._last_failure)
-            self._sink.close()
+            with self._lock:
+                if not complete:
+                    self._lose()
+                self._sink.close()
         return self.counts()
+
+    def _lose(self) -> None:
+        """Count and tell what will never be written."""
+        lost = len(self._queue) + self._records_in_it
+        self._queue.clear()
+        self._unwritten, self._records_in_it = b"", 0
+        self._lost += lost
+        tell_of_loss(lost, self._last_failure)
 
     def counts(self) -> LogCounts:
         """How many records were written, dropped, lost; see `LogCounts`."""
@@ -266,18 +280,6 @@ def error_of(given: Any) -> BaseException | None:  # noqa: ANN401 -- True, a tup
         return given
     found = given if isinstance(given, tuple) else sys.exc_info() if given else (None, None)
     return found[1]
-
-
-def at_exit(call: Callable[[], object]) -> None:
-    atexit.register(call)
-    # A process that multiprocessing forked leaves by another door.
-    if (util := sys.modules.get("multiprocessing.util")) is not None:
-        util.Finalize(None, call, exitpriority=100)
-
-
-def tell_of_loss(lost: int, reason: str | None) -> None:
-    with suppress(OSError, ValueError):  # nobody is left to tell
-        sys.stderr.write(f"log: {lost:,} records could not be written: {reason}\n")
 
 
 def start_anew_after_fork(writer: LogWriter) -> None:
