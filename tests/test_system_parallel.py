@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from aitrade_cli.errors import AitradeError, BadInput, Usage
-from aitrade_cli.system.parallel import Blank, WorkerLost, map_ordered, ordered
+from aitrade_cli.system.parallel import Blank, WorkerLost, map_ordered, ordered, segment
 from aitrade_cli.system.parallel.pool import WorkerTraceback, rebuilt, taken_apart
 from tests.shell import ROOT, surroundings
 
@@ -90,6 +90,39 @@ def test_arrays_are_read_and_blanks_filled_wherever_it_runs(probe: bool) -> None
     np.testing.assert_array_equal(found.arrays["out"], source * 2)
     assert found.results == (28.0,) * 8
     assert segments() - before == set()
+
+
+def test_too_little_shared_memory_is_told_before_a_byte_is_written() -> None:
+    if not os.path.isdir("/dev/shm"):
+        pytest.skip("shared memory has no folder here")
+    found = os.statvfs("/dev/shm")
+    too_many = (found.f_blocks + 1) * found.f_frsize
+    before = os.listdir("/dev/shm")
+    with (
+        pytest.raises(segment.TooLittleSharedMemory, match="shared memory"),
+        segment.shared({}, {"out": Blank((too_many,), "|u1")}),
+    ):
+        pass
+    assert os.listdir("/dev/shm") == before
+
+
+def test_what_does_not_fit_into_shared_memory_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(segment, "reserve", full)
+    source = np.arange(8.0)
+    done = map_ordered(
+        fill,
+        range(8),
+        arrays={"source": source},
+        blanks={"out": Blank((8,), "<f8")},
+        workers=2,
+        probe=False,
+    )
+    assert (done.report.way, done.report.workers) == ("here", 1)
+    assert "No space left on device" in done.report.reason
+    assert done.arrays["out"].tolist() == (2 * source).tolist()
 
 
 def test_inputs_cannot_be_written_in_a_worker() -> None:

@@ -12,7 +12,14 @@ import numpy as np
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.system.parallel.pool import Workers, default_workers
-from aitrade_cli.system.parallel.segment import Arrays, Blank, Layout, shared, taken_out
+from aitrade_cli.system.parallel.segment import (
+    Arrays,
+    Blank,
+    Layout,
+    TooLittleSharedMemory,
+    shared,
+    taken_out,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -70,7 +77,8 @@ def map_ordered(
 
     The first items are done here until it is known what one takes. Where processes would be
     no sooner the rest is done here too, else all are done by workers, the first ones again: the
-    function must depend on nothing but its arguments. In a script of your own, call this below
+    function must depend on nothing but its arguments. Where the arrays do not fit into shared
+    memory all are done here. In a script of your own, call this below
     ``if __name__ == "__main__":``, since a worker imports the script.
 
     Args:
@@ -156,9 +164,12 @@ class Job(Generic[T, R]):
             results, start = self.collect(Layout(None, {}), chunks)
             filled: dict[str, np.ndarray] = {}
         else:
-            with shared(self.arrays, self.blanks) as (layout, memory):
-                results, start = self.collect(layout, chunks)
-                filled = taken_out(memory, layout)
+            try:
+                with shared(self.arrays, self.blanks) as (layout, memory):
+                    results, start = self.collect(layout, chunks)
+                    filled = taken_out(memory, layout)
+            except TooLittleSharedMemory as error:
+                return self.here([], self.new_blanks(), str(error), serial)
         report = self.report("processes", self.workers, reason, start, serial)
         return Mapped(results, filled, report)
 

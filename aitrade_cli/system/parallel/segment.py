@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from aitrade_cli.units import bytes_text
+
 ALIGNED: Final = 64  # a cache line, so that two workers never write to the same one
+SHARED_FOLDER: Final = Path("/dev/shm")  # where Linux keeps the segments
 Arrays: TypeAlias = Mapping[str, np.ndarray]
+
+
+class TooLittleSharedMemory(OSError):
+    """The arrays do not fit into what this host, or its container, lets processes share."""
 
 
 class Blank(NamedTuple):
@@ -70,17 +79,45 @@ def shared(arrays: Arrays, blanks: Mapping[str, Blank]) -> Iterator[tuple[Layout
     Where the process is killed, multiprocessing's tracker removes the segment.
 
     Raises:
-        OSError: there is too little shared memory.
+        TooLittleSharedMemory: there is too little of it.
     """
     places, size = placed(arrays, blanks)
-    memory = SharedMemory(create=True, size=max(size, 1))
     try:
+        memory = SharedMemory(create=True, size=max(size, 1))
+    except OSError as error:
+        raise too_little(size, error) from error
+    try:
+        try:
+            reserve(memory, size)
+        except OSError as error:
+            raise too_little(size, error) from error
         fill(memory, places, arrays)
         yield Layout(memory.name, places), memory
     finally:
         memory.unlink()
         with suppress(BufferError):  # a failed caller's traceback may still hold a view
             memory.close()
+
+
+def reserve(memory: SharedMemory, size: int) -> None:
+    """Take all pages now: a new segment has none, and one that is missing later kills with SIGBUS.
+
+    Raises:
+        OSError: there are not so many.
+    """
+    file = SHARED_FOLDER / memory.name
+    if size and hasattr(os, "posix_fallocate") and file.exists():
+        descriptor = os.open(file, os.O_RDWR)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+
+
+def too_little(size: int, error: OSError) -> TooLittleSharedMemory:
+    return TooLittleSharedMemory(
+        f"{bytes_text(size)} of shared memory are not to be had: {error.strerror}"
+    )
 
 
 def fill(memory: SharedMemory, places: Mapping[str, Place], arrays: Arrays) -> None:
