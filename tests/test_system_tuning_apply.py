@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aitrade_cli.system.tuning.apply import CannotKeepJournal, Outcomes, apply_plan
+from aitrade_cli.system.tuning.apply import CannotKeepJournal, apply_plan
 from aitrade_cli.system.tuning.dropins import ENVIRONMENT, entries_in, places_for
 from aitrade_cli.system.tuning.facts import read_facts
 from aitrade_cli.system.tuning.journal import (
@@ -16,6 +16,7 @@ from aitrade_cli.system.tuning.journal import (
     NoSuchRun,
     locked,
 )
+from aitrade_cli.system.tuning.outcomes import Outcomes
 from aitrade_cli.system.tuning.plan import make_plan
 from aitrade_cli.system.tuning.revert import AlreadyUndone, BuiltUpon, RevertReport, revert
 from aitrade_cli.system.tuning.settings.kinds import Purpose
@@ -144,7 +145,7 @@ def test_a_file_of_somebody_else_is_never_written_over(
         assert done.exit_code == 0
         return
     (line,) = [one for one in done.lines if one.key == "vm.swappiness"]
-    assert (line.outcome, done.exit_code) == ("not ours", 6)
+    assert (line.outcome, done.exit_code) == ("not kept", 6)
     assert why in line.detail
     assert tree.text("/etc/sysctl.d/90-aitrade.conf") == text.strip()
 
@@ -155,7 +156,7 @@ def test_our_file_edited_by_another_hand_is_not_written_over(tmp_path: Path) -> 
     data = (tree.read("/etc/sysctl.d/90-aitrade.conf") or b"") + b"vm.laptop_mode = 1\n"
     tree.put("/etc/sysctl.d/90-aitrade.conf", data)
     done = apply(tree, only=["vm.max_map_count"])
-    assert outcome(done, "vm.max_map_count") == "not ours"
+    assert outcome(done, "vm.max_map_count") == "not kept"
     assert tree.read("/etc/sysctl.d/90-aitrade.conf") == data
 
 

@@ -13,14 +13,27 @@ from aitrade_cli.system.tuning.apply import apply_plan
 from aitrade_cli.system.tuning.dropins import places_for
 from aitrade_cli.system.tuning.facts import read_facts
 from aitrade_cli.system.tuning.plan import make_plan
-from aitrade_cli.system.tuning.revert import revert
+from aitrade_cli.system.tuning.revert import RevertReport, revert
 from aitrade_cli.system.tuning.tree import Tree
 from tests.shell import ROOT, surroundings
+from tests.soak import tune
 from tests.soak.tune import NOW, Case, Kill, Tally, survives
 from tests.tuning_hosts import debian
 
 # A process of its own: forking this one would fork torch's threads and the test runner.
-SAMPLE = (sys.executable, "-m", "tests.soak.tune", "--every", "31", "--moments", "1", "--seed", "3")
+SAMPLE = (
+    sys.executable,
+    "-m",
+    "tests.soak.tune",
+    "--every",
+    "31",
+    "--moments",
+    "1",
+    "--pairs",
+    "0",
+    "--seed",
+    "3",
+)
 
 
 def test_a_sample_of_all_points_and_moments_is_survived() -> None:
@@ -35,6 +48,21 @@ def test_a_sample_of_all_points_and_moments_is_survived() -> None:
 
 def test_a_host_that_is_not_mended_would_be_noticed(tmp_path: Path) -> None:
     assert not survives(Case("files", "train"), tmp_path / "host", Kill(), Tally(), mend=False)
+
+
+def test_an_undo_that_calls_itself_failed_would_be_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RevertReport, "passed", False)
+    assert not survives(Case("files", "train"), tmp_path / "host", Kill(), Tally())
+
+
+@pytest.mark.parametrize(("gains", "well"), [(5, True), (6, False)])
+def test_the_soak_would_notice_a_dishonest_comparison(
+    monkeypatch: pytest.MonkeyPatch, gains: int, well: bool
+) -> None:
+    monkeypatch.setattr(tune, "gains_of_identical_pairs", lambda *_, **__: gains)
+    assert tune.honest(100, 1) is well
 
 
 IN_A_NAMESPACE = """

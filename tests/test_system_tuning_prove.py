@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aitrade_cli.report.blocks import view
 from aitrade_cli.system.tuning import prove as proving
+from aitrade_cli.system.tuning import trials
 from aitrade_cli.system.tuning.apply import apply_plan
 from aitrade_cli.system.tuning.dropins import ENVIRONMENT, entries_in, measured_in, places_for
 from aitrade_cli.system.tuning.facts import Facts, read_facts
 from aitrade_cli.system.tuning.plan import Plan, make_plan
-from aitrade_cli.system.tuning.prove import AGAIN, BASE, KERNEL, candidates_of, prove
+from aitrade_cli.system.tuning.prove import AGAIN, BASE, GIVEN, KERNEL, candidates_of, prove
 from aitrade_cli.system.tuning.revert import revert
 from aitrade_cli.system.tuning.tree import Tree
 from aitrade_cli.system.tuning.trials import (
@@ -122,8 +125,37 @@ def test_a_command_that_fails_is_told_with_its_last_words(command: list[str], sa
         assert caught.value.hint == "it broke"
 
 
-def test_identical_pairs_of_a_real_command_are_counted() -> None:
-    assert gains_of_identical_pairs(2, ["true"]) in {0, 1, 2}
+@pytest.mark.parametrize(("other", "gains"), [(1.0, 0), (0.5, 4)])
+def test_pairs_that_are_called_a_gain_are_counted(
+    monkeypatch: pytest.MonkeyPatch, other: float, gains: int
+) -> None:
+    def run(_: object, arm: Arm) -> Sample:
+        return Sample(other if arm.name == "other" else 1.0, 1.0, 0, 0)
+
+    monkeypatch.setattr(trials, "run_command", run)
+    assert gains_of_identical_pairs(4, ["true"]) == gains
+
+
+def test_variables_of_the_caller_are_an_arm_and_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SOMETHING_ELSE", "1")
+    tree, facts, plan = on(debian(tmp_path / "host"))
+
+    def seconds(arm: Arm) -> float:
+        has = arm.environment.get("OMP_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+        return 1.0 if has == "1" else 2.0
+
+    ran = planted(monkeypatch, seconds)
+    proof, _ = prove(plan, facts, places_for(tree), SLEEPERS)
+    assert proof.taken_out == ("OMP_NUM_THREADS=1",)
+    assert GIVEN in ran
+    (given,) = [one for one in proof.trials if one.name == GIVEN]
+    assert given.speed is not None
+    assert (given.speed.ratio, given.kept) == (2.0, False)
+    said = "\n".join(str(block) for block in view(proof))
+    assert "runs without your shell's OMP_NUM_THREADS=1" in said
 
 
 Speeds = Callable[[Arm], float]

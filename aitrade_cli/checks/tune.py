@@ -37,6 +37,7 @@ THREADS: Final = {"OMP_NUM_THREADS": None, "MKL_NUM_THREADS": None, "OPENBLAS_NU
 ALLOCATOR: Final = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE")
 LEAST_ALLOCATOR: Final = 4.0
 QUOTA_CORES: Final = 0.5
+LEAST_KEYS: Final = 10  # of a purpose, on the copied tree
 PERIOD_US: Final = 100_000
 MOST_FAULTS: Final = 100  # a call; without the plan it is one for each page of 4 kB
 WORKER_SECONDS: Final = 120.0
@@ -111,7 +112,7 @@ def budget_pays_under_a_quota(quick: bool) -> CheckResult:
 
 def applied_and_undone(quick: bool) -> CheckResult:
     """Apply, verify and undo on copies of a host, cut off at many points: nothing differs after."""
-    differs, unverified, cut, keys = 0, 0, 0, 0
+    differs, unverified, cut, keys, undone = 0, 0, 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="aitrade-check-") as folder:
         for purpose in PURPOSES:
             root = Path(folder) / purpose
@@ -122,17 +123,19 @@ def applied_and_undone(quick: bool) -> CheckResult:
             report = verify(facts, make_plan(facts, purpose), places_for(tree))
             keys += len(report.lines)
             unverified += sum(line.standing == "drift" for line in report.lines)
-            revert(tree, places_for(tree))
+            undone += revert(tree, places_for(tree)).passed
             differs += difference(before, contents(root))
             for point in points[:: 12 if quick else 1]:
                 cut += 1
                 rehearse(tree, purpose, point)
-                revert(tree, places_for(tree))
+                undone += revert(tree, places_for(tree)).passed
                 differs += difference(before, contents(root))
     private = private_network_keys_that_differ()
     bounds = [
         Bound("files that differ after undoing", differs, 0, "at_most", "files"),
+        Bound("settings verified", keys, LEAST_KEYS * len(PURPOSES), "at_least", "settings"),
         Bound("settings not in force after applying", unverified, 0, "at_most", "settings"),
+        Bound("undone without a failure told", undone, len(PURPOSES) + cut, "at_least", "runs"),
     ]
     if private is not None:
         bounds.append(Bound("real kernel's keys that differ", private, 0, "at_most", "keys"))

@@ -2,6 +2,8 @@
 
 python -m tests.soak.tune --seed 1
 
+A hundred comparisons of a real command with itself follow: five at the most may be called a gain.
+
 Every kill is a SIGKILL of a process of its own, at a named point or at a random moment, while
 it applies or while it undoes. Backends: plain files, and a kernel that couples, clamps and refuses.
 """
@@ -18,33 +20,38 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final, Literal
 
 from aitrade_cli.system.tuning.apply import apply_plan
+from aitrade_cli.system.tuning.confirm import confirm
 from aitrade_cli.system.tuning.dropins import places_for
 from aitrade_cli.system.tuning.facts import Facts, read_facts
 from aitrade_cli.system.tuning.plan import Plan, make_plan
 from aitrade_cli.system.tuning.revert import revert
 from aitrade_cli.system.tuning.settings.kinds import PURPOSES, Purpose
 from aitrade_cli.system.tuning.tree import Tree
+from aitrade_cli.system.tuning.trials import gains_of_identical_pairs
 from tests.tuning_hosts import DEBIAN, NUMA, MoodyKernel, debian, snapshot
 
 NOW: Final = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 Backend = Literal["files", "kernel"]
 BACKENDS: Final[tuple[Backend, ...]] = ("files", "kernel")
 At = Callable[[str], None]
+MOST_GAINS: Final = 0.05  # of comparisons of a command with itself
 BEYOND: Final = 1.1  # of a run's length: moments up to its very end, and just after it
 LENGTHS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One host to be killed on."""
+    """One host to be killed on; with ``waits`` its files are written after a yes."""
 
     backend: Backend
     purpose: Purpose
+    waits: bool = False
 
     def build(self, folder: Path) -> Tree:
         root = debian(folder, NUMA)
@@ -62,7 +69,7 @@ def points(case: Case, folder: Path) -> tuple[list[str], list[str]]:
     tree = case.build(folder)
     applied: list[str] = []
     undone: list[str] = []
-    apply(tree, plan_of(tree, case), applied.append)
+    apply(tree, plan_of(tree, case), applied.append, waits=case.waits)
     undo(tree, undone.append)
     shutil.rmtree(folder)
     return applied, undone
@@ -73,15 +80,20 @@ def plan_of(tree: Tree, case: Case) -> Plan:
     return make_plan(facts, case.purpose)
 
 
-def apply(tree: Tree, plan: Plan, at: At) -> None:
-    apply_plan(plan, tree, places_for(tree), now=NOW, at=at)
+def apply(tree: Tree, plan: Plan, at: At, *, waits: bool) -> None:
+    places = places_for(tree)
+    seconds = 60.0 if waits else None
+    done = apply_plan(plan, tree, places, now=NOW, confirm_seconds=seconds, at=at)
+    if waits:
+        confirm(tree, places, done.run_id, at=at)
 
 
-def undo(tree: Tree, at: At) -> None:
-    revert(tree, places_for(tree), at=at)
+def undo(tree: Tree, at: At) -> bool:
+    """Whether the report calls everything as it was."""
+    return revert(tree, places_for(tree), at=at).passed
 
 
-def killed(work: Callable[[At], None], point: str | None, seconds: float = 0.0) -> bool:
+def killed(work: Callable[[At], object], point: str | None, seconds: float = 0.0) -> bool:
     """Do the work in a process of its own and kill it at a point or moment; whether it was."""
 
     def at(reached: str) -> None:
@@ -114,7 +126,7 @@ def length(case: Case, folder: Path) -> tuple[float, float]:
     tree = case.build(folder)
     plan = plan_of(tree, case)
     started = time.perf_counter()
-    killed(lambda at: apply(tree, plan, at), "never")
+    killed(lambda at: apply(tree, plan, at, waits=case.waits), "never")
     applied = time.perf_counter()
     killed(lambda at: undo(tree, at), "never")
     undone = time.perf_counter()
@@ -155,14 +167,16 @@ def survives(case: Case, folder: Path, kill: Kill, tally: Tally, *, mend: bool =
     try:
         early, late = kill.seconds or (0.0, 0.0)
         if kill.applying or kill.seconds:
-            tally.note(killed(lambda at: apply(tree, plan, at), kill.applying, early))
+            work = partial(apply, tree, plan, waits=case.waits)
+            tally.note(killed(work, kill.applying, early))
         else:
-            apply(tree, plan, lambda _: None)
+            apply(tree, plan, lambda _: None, waits=case.waits)
+        passed = True
         if mend:
             if kill.undoing or kill.seconds:
                 tally.note(killed(lambda at: undo(tree, at), kill.undoing, late))
-            undo(tree, lambda _: None)
-        return case.state(tree) == before
+            passed = undo(tree, lambda _: None)
+        return passed and case.state(tree) == before
     finally:
         shutil.rmtree(folder)
 
@@ -190,10 +204,12 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="take each n-th point")
     parser.add_argument("--moments", type=int, default=200, help="random moments a case")
+    parser.add_argument("--pairs", type=int, default=100, help="comparisons with itself")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args(words)
     assert DEBIAN.is_dir()
     cases = [Case(backend, purpose) for backend in BACKENDS for purpose in PURPOSES]
+    cases += [Case(backend, "train", waits=True) for backend in BACKENDS]
     with tempfile.TemporaryDirectory() as folder:
         tally = run(cases, Path(folder), every=asked.every, moments=asked.moments, seed=asked.seed)
     sys.stdout.writelines(f"not as before: {one}\n" for one in tally.failed)
@@ -201,7 +217,16 @@ def main(words: Sequence[str]) -> int:
         f"{tally.hit} kills on {len(cases)} hosts, {len(tally.failed)} not as before; "
         f"{tally.missed} moments came after the end\n"
     )
-    return 1 if tally.failed else 0
+    return 1 if tally.failed or not honest(asked.pairs, asked.seed) else 0
+
+
+def honest(pairs: int, seed: int) -> bool:
+    """Whether few enough of a real command's comparisons with itself are called a gain."""
+    if not pairs:
+        return True
+    gains, most = gains_of_identical_pairs(pairs, seed=seed), MOST_GAINS * pairs
+    sys.stdout.write(f"{gains} of {pairs} identical pairs called a gain, at most {most:g}\n")
+    return gains <= most
 
 
 if __name__ == "__main__":

@@ -5,28 +5,33 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from aitrade_cli import __version__
 from aitrade_cli.errors import Missing, Refused
-from aitrade_cli.system.tuning.changes import Blocked, Extent, Work, differs, work_of
-from aitrade_cli.system.tuning.dropins import Places, forms_for
-from aitrade_cli.system.tuning.journal import FORMAT, Change, Journal, locked, read_runs
-from aitrade_cli.system.tuning.plan import Line, Plan, setting_of
+from aitrade_cli.system.tuning.changes import (
+    Extent,
+    Files,
+    differs,
+    files_of,
+    why_not_ours,
+    work_of,
+)
+from aitrade_cli.system.tuning.dropins import Places
+from aitrade_cli.system.tuning.journal import (
+    FORMAT,
+    Change,
+    Journal,
+    Run,
+    locked,
+    packed,
+    read_runs,
+)
+from aitrade_cli.system.tuning.outcomes import NOT_TAKEN, PENDING, Outcomes, outcomes
+from aitrade_cli.system.tuning.plan import Plan
 from aitrade_cli.system.tuning.tree import Tree
 
-Outcome = Literal[
-    "applied",
-    "clamped",  # the kernel took another value than the one written
-    "already",  # nothing to do
-    "failed",  # the kernel or the file system refused it
-    "not permitted",
-    "not ours",  # the file is somebody else's
-    "set back later",  # in force now; another file wins at the next boot
-    "lasts only in a file",  # `--runtime-only`, and a process has no runtime value
-]
 At = Callable[[str], None]
 NOT_PERMITTED: Final = (PermissionError,)
 
@@ -41,41 +46,20 @@ class CutOff(Refused):
         )
 
 
+class WaitsForYes(Refused):
+    """An earlier run waits to be confirmed; what came on top of it could not be undone with it."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run `{run_id}` waits for a yes",
+            hint=f"aitrade tune-system --confirm {run_id}, or --revert {run_id}",
+        )
+
+
 class CannotKeepJournal(Missing):
     """Nothing is written to a host whose journal has no place."""
 
     default_hint = "run as root, or give `--root` a folder that you own"
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of one line of the plan."""
-
-    key: str
-    outcome: Outcome
-    before: str | None
-    wanted: str | None
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """One run of apply. ``run_id`` is `None` where there was nothing to write."""
-
-    run_id: str | None
-    lines: tuple[Applied, ...]
-
-    JSON_PROPERTIES = ("exit_code",)
-
-    @property
-    def exit_code(self) -> int:
-        """0 all applied, 1 something failed, 5 something was not permitted, 6 not ours."""
-        found = {line.outcome for line in self.lines}
-        if "not ours" in found:
-            return 6
-        if "not permitted" in found:
-            return 5
-        return 1 if found & {"failed", "set back later"} else 0
 
 
 def nothing(_: str) -> None:
@@ -97,9 +81,13 @@ def apply_plan(
     extent: Extent = "both",
     confirm_seconds: float | None = None,
     before_writes: Callable[[str], object] = lambda _: None,
+    trial: bool = False,
     at: At = nothing,
 ) -> Outcomes:
-    """Write what the plan would change.
+    """Write what the plan would change: values first, then the files that keep those taken.
+
+    Where a yes is waited for, only the values: `write_later` writes the files after it, so that
+    a restart meanwhile brings the host back as it was.
 
     Args:
         plan: made for this tree.
@@ -110,32 +98,83 @@ def apply_plan(
         extent: values of the kernel only, files only, or both.
         confirm_seconds: recorded, so that anybody sees that the run waits for a yes.
         before_writes: called with the run's id once its journal is begun.
+        trial: the caller undoes it at once, so it reads as cut off where the caller was killed.
         at: called before and after each step with its name; the tests kill the process there.
 
     Raises:
         CutOff: an earlier run did not end.
+        WaitsForYes: an earlier run is not confirmed.
         CannotKeepJournal: the journal's folder may not be written.
         Busy: another run is at work.
     """
     try:
         with locked(tree, places):
             runs = read_runs(tree, places)
-            for run in runs:
-                if run.state == "cut off":
-                    raise CutOff(run.id)
+            refuse_unfinished(runs)
             run_id = new_id(now)
             work = work_of(plan, tree, places, runs, run_id, extent)
             if not work.changes:
-                return Outcomes(None, outcomes(plan, tree, places, {}, work, extent))
+                return Outcomes(None, outcomes(plan, tree, places, {}, work.blocked, extent))
             journal = Journal(tree, places, run_id)
             begin(journal, plan, now, boot_id, confirm_seconds, at)
             before_writes(run_id)
-            results = {change.number: make(change, tree, journal, at) for change in work.changes}
-            journal.append("end")
-            at("end")
-            return Outcomes(run_id, outcomes(plan, tree, places, results, work, extent))
+            values = [change for change in work.changes if change.kind == "value"]
+            results = {change.key: make(change, tree, journal, at) for change in values}
+            files = Files((), ())
+            if extent != "runtime":
+                refused = {key for key, one in results.items() if one["outcome"] in NOT_TAKEN}
+                files = files_of(plan, tree, places, runs, run_id, refused)
+            if confirm_seconds is None:
+                for change in files.changes(tree, run_id, len(values)):
+                    results[change.key] = make(change, tree, journal, at)
+                end(journal, at, trial=trial)
+            else:
+                wait(journal, files, at)
+                results |= {file: PENDING for file, _ in files.wanted}
+            return Outcomes(
+                run_id, outcomes(plan, tree, places, results, files.blocked, extent), files.blocked
+            )
     except PermissionError as error:
         raise CannotKeepJournal(f"cannot write `{error.filename}`: {error.strerror}") from error
+
+
+def refuse_unfinished(runs: Sequence[Run]) -> None:
+    """Raise where a run has to be undone or confirmed before another may come.
+
+    Raises:
+        CutOff: a run did not end.
+        WaitsForYes: a run is not confirmed.
+    """
+    for run in runs:
+        if run.state == "cut off":
+            raise CutOff(run.id)
+        if run.state == "unconfirmed":
+            raise WaitsForYes(run.id)
+
+
+def end(journal: Journal, at: At, *, trial: bool) -> None:
+    if not trial:
+        journal.append("end")
+        at("end")
+
+
+def wait(journal: Journal, files: Files, at: At) -> None:
+    """Note the files for whoever says yes, which may be another process."""
+    for file, data in files.wanted:
+        journal.append("later", place=file, after=packed(data))
+        at(f"later {file}")
+    journal.append("waiting")
+    at("waiting")
+
+
+def write_later(run: Run, tree: Tree, places: Places, at: At = nothing) -> None:
+    """Write the files of a run that was confirmed, whose lock is held, and end it."""
+    journal = Journal(tree, places, run.id)
+    runs = read_runs(tree, places)
+    ours = [one for one in run.later.items() if not why_not_ours(tree, one[0], runs)]
+    for change in Files(tuple(ours), ()).changes(tree, run.id, len(run.changes)):
+        make(change, tree, journal, at)
+    end(journal, at, trial=False)
 
 
 def begin(
@@ -194,46 +233,3 @@ def write(change: Change, tree: Tree) -> None:
             tree.remove(change.place)
         case "file":
             tree.put(change.place, change.after or b"", change.mode, change.neighbour)
-
-
-def outcomes(
-    plan: Plan,
-    tree: Tree,
-    places: Places,
-    results: Mapping[int, Mapping[str, Any]],
-    work: Work,
-    extent: Extent,
-) -> tuple[Applied, ...]:
-    """What became of every line that was to change, or may not."""
-    by_place = {change.key: results.get(change.number, {}) for change in work.changes}
-    lines = plan.of("change", "already", "not permitted")
-    return tuple(outcome_of(line, tree, places, by_place, work.blocked, extent) for line in lines)
-
-
-def outcome_of(
-    line: Line,
-    tree: Tree,
-    places: Places,
-    results: Mapping[str, Mapping[str, Any]],
-    blocked: Sequence[Blocked],
-    extent: Extent,
-) -> Applied:
-    said = Applied(line.key, "applied", line.current, line.wanted)
-    if line.decision != "change":
-        outcome: Outcome = "already" if line.decision == "already" else "not permitted"
-        detail = "" if line.decision == "already" else line.why
-        return replace(said, outcome=outcome, detail=detail)
-    for one in blocked:
-        if line.key in one.keys:
-            return replace(said, outcome="not ours", detail=f"{one.file} {one.why}")
-    files = [places.file_of(form) for form in forms_for(tree, setting_of(line.key))]
-    mine = [result for key, result in results.items() if key == line.key or key in files]
-    if not mine and extent == "runtime":
-        return replace(said, outcome="lasts only in a file", detail="see --emit")
-    worst = next((one for one in mine if one["outcome"] in {"failed", "not permitted"}), None)
-    worst = worst or next((one for one in mine if one["outcome"] == "clamped"), None)
-    if worst:
-        return replace(said, outcome=worst["outcome"], detail=worst["detail"])
-    if line.set_later_by and extent != "runtime":
-        return replace(said, outcome="set back later", detail=f"by {line.set_later_by}")
-    return said

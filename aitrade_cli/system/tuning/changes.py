@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
@@ -53,7 +53,7 @@ class Work:
 def work_of(
     plan: Plan, tree: Tree, places: Places, runs: Sequence[Run], run_id: str, extent: Extent
 ) -> Work:
-    """List the writes of a plan. Values first, so that a file never promises what was refused.
+    """List the writes of a plan, the values first. Files are listed anew once values were tried.
 
     Raises:
         NotAllowed: a value lies outside its setting's range.
@@ -62,22 +62,51 @@ def work_of(
     for line in lines:
         check_allowed(line)
     changes = [] if extent == "files" else list(value_changes(lines, tree))
+    numbered = tuple(replace(change, number=at) for at, change in enumerate(changes, start=1))
+    files = Files((), ()) if extent == "runtime" else files_of(plan, tree, places, runs, run_id)
+    return Work((*numbered, *files.changes(tree, run_id, len(numbered))), files.blocked)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files to write, by name, with their content; `None` takes one away."""
+
+    wanted: tuple[tuple[str, bytes | None], ...]
+    blocked: tuple[Blocked, ...]
+
+    def changes(self, tree: Tree, run_id: str, after: int) -> tuple[Change, ...]:
+        """Their writes, folders first, numbered from ``after`` on."""
+        found = [one for file in self.wanted for one in file_changes(*file, tree, run_id)]
+        return tuple(
+            replace(change, number=at) for at, change in enumerate(unique(found), start=after + 1)
+        )
+
+
+def files_of(
+    plan: Plan,
+    tree: Tree,
+    places: Places,
+    runs: Sequence[Run],
+    run_id: str,
+    refused: Collection[str] = (),
+) -> Files:
+    """The files that make a plan last; without the values that were ``refused``, by their keys."""
+    lines = [line for line in plan.of("change") if line.key not in refused]
+    lasting = [*lines, *set_by_us_before(plan, runs)]
+    wanted: list[tuple[str, bytes | None]] = []
     blocked: list[Blocked] = []
-    if extent != "runtime":
-        lasting = [*lines, *set_by_us_before(plan, runs)]
-        for form in FORMS:
-            entries, keys = entries_wanted(form, lasting, tree, places)
-            file = places.file_of(form)
-            if not keys or entries == entries_in(tree, places, form):
-                continue
-            if reason := why_not_ours(tree, file, runs):
-                blocked.append(Blocked(file, reason, tuple(keys)))
-                continue
-            measured = (*measured_in(tree, places), *plan.measured)
-            data = form.render(entries, run_id, measured if form is ENVIRONMENT else ())
-            changes += file_changes(file, data if entries else None, tree, run_id)
-    numbered = (replace(change, number=at) for at, change in enumerate(unique(changes), start=1))
-    return Work(tuple(numbered), tuple(blocked))
+    for form in FORMS:
+        entries, keys = entries_wanted(form, lasting, tree, places)
+        file = places.file_of(form)
+        if not keys or entries == entries_in(tree, places, form):
+            continue
+        if reason := why_not_ours(tree, file, runs):
+            blocked.append(Blocked(file, reason, tuple(keys)))
+            continue
+        measured = (*measured_in(tree, places), *plan.measured)
+        data = form.render(entries, run_id, measured if form is ENVIRONMENT else ())
+        wanted.append((file, data if entries else None))
+    return Files(tuple(wanted), tuple(blocked))
 
 
 def check_allowed(line: Line) -> None:

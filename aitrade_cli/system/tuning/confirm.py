@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from aitrade_cli.errors import Refused
+from aitrade_cli.system.tuning.apply import At, CutOff, nothing, write_later
 from aitrade_cli.system.tuning.dropins import Places, places_for
 from aitrade_cli.system.tuning.journal import (
     Busy,
@@ -43,8 +44,14 @@ class NothingWaits(Refused):
     default_hint = "`aitrade tune-system --history` lists what was done"
 
 
-def confirm(tree: Tree, places: Places, asked: str | None = None) -> str:
-    """Say yes to the run that waits; its id.
+def confirm(tree: Tree, places: Places, asked: str | None = None, *, at: At = nothing) -> str:
+    """Say yes to the run that waits, and write its files; its id.
+
+    Args:
+        tree: the host.
+        places: where its journal lies.
+        asked: the run's id; else the newest that waits.
+        at: called at each step, see `apply.apply_plan`.
 
     Raises:
         NothingWaits: none does, or it was undone meanwhile.
@@ -59,8 +66,12 @@ def confirm(tree: Tree, places: Places, asked: str | None = None) -> str:
             raise NothingWaits(
                 f"run `{asked}` does not wait" if asked else "no run waits for a yes"
             )
-        Journal(tree, places, chosen[-1].id).append("confirmed")
-    return chosen[-1].id
+        run = chosen[-1]
+        Journal(tree, places, run.id).append("confirmed")
+        at("confirmed")
+        if not run.ended:
+            write_later(run, tree, places, at)
+    return run.id
 
 
 def start_guard(tree: Tree, run_id: str, seconds: float) -> int:
@@ -79,28 +90,54 @@ def start_guard(tree: Tree, run_id: str, seconds: float) -> int:
     return process.pid
 
 
+def lives(guard: int) -> bool:
+    """Whether the process that `start_guard` started still runs."""
+    try:
+        return os.waitpid(guard, os.WNOHANG)[0] == 0
+    except ChildProcessError:  # seen as ended before
+        return False
+
+
 def wait_for_answer(
     tree: Tree,
     places: Places,
     run_id: str,
+    seconds: float,
     *,
     said_yes: Callable[[float], bool],
+    guarded: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Answer:
-    """Wait until a run is confirmed or undone, whoever does it.
+    """Wait until a run is confirmed or undone, whoever does it; here where its guard is gone.
 
     Args:
         tree: the host.
         places: where its journal lies.
         run_id: the run.
+        seconds: after which it is undone.
         said_yes: waits so many seconds for a yes of the person in front.
+        guarded: whether the guard still runs.
+        clock: of ``seconds``.
+
+    Raises:
+        CutOff: whoever said yes was killed while it wrote the files.
     """
+    deadline = clock() + seconds
     while True:
         run = read_run(tree, places, run_id)
-        if run.confirmed or run.reverted:
-            return "confirmed" if run.confirmed else "undone"
-        if said_yes(POLL_SECONDS):
-            with suppress(NothingWaits):
+        if run.reverted or run.partly:
+            return "undone"
+        if run.confirmed and run.ended:
+            return "confirmed"
+        with suppress(NothingWaits, Busy):
+            if run.confirmed:
+                with locked(tree, places):  # nobody writes any more
+                    if not read_run(tree, places, run_id).ended:
+                        raise CutOff(run_id)
+            elif said_yes(POLL_SECONDS):
                 confirm(tree, places, run_id)
+            elif clock() >= deadline and not guarded():
+                undo_unless_decided(tree, places, run_id)
 
 
 def guard(
@@ -116,20 +153,33 @@ def guard(
     deadline = clock() + seconds
     while clock() < deadline:
         run = found(tree, places, run_id)
-        if run is not None and (run.confirmed or run.reverted):
+        if run is not None and decided(run):
             return False
         sleep(POLL_SECONDS)
     for _ in range(LOCK_TRIES):
         try:
-            with locked(tree, places):
-                run = found(tree, places, run_id)
-                if run is None or run.confirmed or run.reverted:
-                    return False
-                undo(run, tree, places)
-                return True
+            return undo_unless_decided(tree, places, run_id)
         except Busy:
             sleep(POLL_SECONDS)
     return False
+
+
+def undo_unless_decided(tree: Tree, places: Places, run_id: str) -> bool:
+    """Undo a run that nobody confirmed or undid; whether it was.
+
+    Raises:
+        Busy: another run is at work.
+    """
+    with locked(tree, places):
+        run = found(tree, places, run_id)
+        if run is None or decided(run):
+            return False
+        undo(run, tree, places)
+        return True
+
+
+def decided(run: Run) -> bool:
+    return run.confirmed or run.reverted or run.partly
 
 
 def found(tree: Tree, places: Places, run_id: str) -> Run | None:

@@ -126,7 +126,7 @@ def read_facts(tree: Tree) -> Facts:
 
 
 def ask_child(environment: Mapping[str, str | None], *words: str) -> dict[str, Any]:
-    """What a fresh process with these variables finds; empty where it could not run.
+    """What a fresh process with these variables finds; its last words as ``failed`` otherwise.
 
     Args:
         environment: variables beside our own; `None` takes one away.
@@ -143,8 +143,14 @@ def ask_child(environment: Mapping[str, str | None], *words: str) -> dict[str, A
             check=True,
         )
         return json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return {}
+    except subprocess.CalledProcessError as error:
+        said = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+        how = f"signal {-error.returncode}" if error.returncode < 0 else f"code {error.returncode}"
+        return {"failed": "; ".join([f"ended by {how}", *said[-1:]])}
+    except subprocess.TimeoutExpired:
+        return {"failed": f"gave no answer in {CHILD_SECONDS:g} s"}
+    except (OSError, ValueError, IndexError) as error:
+        return {"failed": f"gave no answer: {error}"}
 
 
 def system_of(tree: Tree) -> str:

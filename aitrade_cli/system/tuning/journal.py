@@ -86,18 +86,23 @@ class Run:
     changes: tuple[Change, ...]
     done: Mapping[int, Mapping[str, Any]]  # by the change's number: outcome, readback
     undone: Mapping[int, str]  # by the change's number: outcome
+    later: Mapping[str, bytes | None]  # files to write after the yes
+    waiting: bool  # its values are set, its files are not
     ended: bool
     confirmed: bool
+    partly: bool  # undone but for what was refused
     reverted: bool
 
     @property
     def state(self) -> str:
         if self.reverted:
             return "undone"
-        if not self.ended:
-            return "cut off"
+        if self.partly:
+            return "partly undone"
         waits = self.begin.get("confirm_seconds") is not None
-        return "unconfirmed" if waits and not self.confirmed else "in force"
+        if waits and not self.confirmed and (self.waiting or self.ended):
+            return "unconfirmed"
+        return "in force" if self.ended else "cut off"
 
     @property
     def active(self) -> bool:
@@ -209,8 +214,11 @@ def run_of(run_id: str, lines: list[dict[str, Any]]) -> Run:
         tuple(change_of(line) for line in lines if line["record"] == "intent"),
         {line["number"]: line for line in lines if line["record"] == "done"},
         {line["number"]: line["outcome"] for line in lines if line["record"] == "undone"},
+        {line["place"]: unpacked(line["after"]) for line in lines if line["record"] == "later"},
+        waiting="waiting" in kinds,
         ended="end" in kinds,
         confirmed="confirmed" in kinds,
+        partly="refused" in kinds,
         reverted="reverted" in kinds,
     )
 

@@ -127,7 +127,7 @@ def line_of(
     if target is None:
         return line(setting, key, None, None, "absent", Wish(None, "this host has none"))
     current = current_of(setting, target, facts, places)
-    wish = setting.rule(facts, purpose, target)
+    wish = within(setting, setting.rule(facts, purpose, target))
     mine = ours_of(setting, facts, places)
     if mine and setting.place in measured_in(facts.tree, places):
         shown = Wish(mine, "measured here on a command; `--revert` forgets it")
@@ -143,6 +143,15 @@ def line_of(
         later = set_later(facts.tree, setting.place, wanted)
     shown = Wish(wanted, why or wish.why, wish.advice)
     return line(setting, key, current, wanted, decision, shown, later)
+
+
+def within(setting: Setting, wish: Wish) -> Wish:
+    """The wish, or none where this host's numbers lead it out of what may be written."""
+    allowed = setting.allowed
+    if wish.value is None or allowed is None or allowed.holds(wish.value):
+        return wish
+    why = f"the rule comes to {wish.value}, and only {allowed} may be set"
+    return Wish(None, why, wish.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +183,6 @@ def decide(
         return "never", ""
     if wish.value is None or not state.asked:
         return not_wanted(wish, setting, state)
-    if setting.allowed is None or not setting.allowed.holds(wish.value):
-        raise NotAllowed(f"the rule of `{setting.id}` asks for `{wish.value}`")
     effective = state.current if setting.backend in IN_KERNEL else state.mine
     if effective is not None and canonical(effective) == wish.value:
         return "already", ""

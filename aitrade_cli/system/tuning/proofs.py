@@ -40,13 +40,17 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What `--prove` measured. ``band`` is the noise: base against base."""
+    """What `--prove` measured. ``band`` is the noise: base against base.
+
+    ``taken_out`` are variables of the caller's, with their values, that the base runs without.
+    """
 
     command: tuple[str, ...]
     rounds: int
     band: Number
     trials: tuple[Trial, ...]
     not_judged: tuple[str, ...]  # with the reason
+    taken_out: tuple[str, ...] = ()
 
     JSON_PROPERTIES = ("kept",)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +17,7 @@ from aitrade_cli.system.tuning.dropins import ENVIRONMENT, Places, entries_in
 from aitrade_cli.system.tuning.facts import Facts
 from aitrade_cli.system.tuning.plan import IN_KERNEL, UNSET, Decision, Line, Plan, setting_of
 from aitrade_cli.system.tuning.proofs import Candidate, Proof, Trial
-from aitrade_cli.system.tuning.revert import revert
+from aitrade_cli.system.tuning.revert import AlreadyUndone, revert
 from aitrade_cli.system.tuning.settings import SETTINGS
 from aitrade_cli.system.tuning.settings.kinds import Setting
 from aitrade_cli.system.tuning.trials import (
@@ -30,6 +33,7 @@ from aitrade_cli.units import ratio_text
 
 BASE: Final = "as it is"
 AGAIN: Final = "as it is, again"
+GIVEN: Final = "as your shell has it"
 TOGETHER: Final = "together"
 KERNEL: Final = "kernel values"
 # Rows that only make sense together.
@@ -60,7 +64,9 @@ def prove(
     """Measure what each part of a plan does to a command.
 
     Settings of the environment are set for single runs only. Kernel values are applied and
-    undone around each run, journal and all, where they may be.
+    undone around each run, journal and all, where they may be. The base runs without any of the
+    variables; where this process has some, one more arm has them as they are, and the proof
+    names them.
 
     Returns:
         The proof, and the plan with everything left out or taken back that gained nothing.
@@ -73,7 +79,9 @@ def prove(
     kernel = kernel_lines(plan) if kernel_too else ()
     holding = around_kernel(replace(plan, lines=kernel), facts, places)
     unset = {name: None for one in candidates for name in one.variables}
+    given = tuple(f"{name}={os.environ[name]}" for name in sorted(unset) if name in os.environ)
     arms = [Arm(BASE, unset), Arm(AGAIN, unset)]
+    arms += [Arm(GIVEN, {})] if given else []
     arms += [Arm(one.name, {**unset, **one.variables}) for one in candidates]
     if kernel:
         candidates.append(Candidate(KERNEL, {line.key: line.wanted or "" for line in kernel}))
@@ -94,6 +102,7 @@ def prove(
             winners = [best]
         found[TOGETHER], speeds[TOGETHER] = last[TOGETHER], joint
     proof = proof_of(command, rounds, found, speeds, candidates, winners, plan)
+    proof = replace(proof, taken_out=given)
     return proof, kept_plan(plan, winners, speeds, candidates, facts, places)
 
 
@@ -133,14 +142,31 @@ def around_kernel(
 
     @contextmanager
     def held() -> Iterator[None]:
-        done = apply_plan(plan, facts.tree, places, now=datetime.now(UTC), extent="runtime")
-        try:
-            yield
-        finally:
-            if done.run_id:
-                revert(facts.tree, places, done.run_id)
+        with ended_as_by_ctrl_c():
+            done = apply_plan(
+                plan, facts.tree, places, now=datetime.now(UTC), extent="runtime", trial=True
+            )
+            try:
+                yield
+            finally:
+                if done.run_id:
+                    with suppress(AlreadyUndone):  # by somebody who saw it meanwhile
+                        revert(facts.tree, places, done.run_id)
 
     return held if plan.lines else nullcontext
+
+
+@contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, as from ``timeout``, unwind what is held instead of ending at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def together(

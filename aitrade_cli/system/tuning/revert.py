@@ -122,7 +122,7 @@ def choose(runs: Sequence[Run], asked: str | None, tree: Tree, places: Places) -
 
 
 def undo(run: Run, tree: Tree, places: Places, at: At = nothing) -> list[Undone]:
-    """Undo one run, whose lock is held."""
+    """Undo one run, whose lock is held. Where a write is refused it stays to be undone again."""
     journal = Journal(tree, places, run.id)
     lines = []
     for change in reversed(run.changes):
@@ -132,7 +132,8 @@ def undo(run: Run, tree: Tree, places: Places, at: At = nothing) -> list[Undone]
         journal.append("undone", number=change.number, outcome=line.outcome, detail=line.detail)
         at(f"recorded {change.number}")
         lines.append(line)
-    journal.append("reverted")
+    failed = any(line.outcome == "failed" for line in lines)
+    journal.append("refused" if failed else "reverted")
     at("reverted")
     return lines
 
@@ -151,6 +152,8 @@ def undo_value(change: Change, run: Run, tree: Tree) -> tuple[Undoing, str]:
     if change.partner:
         tree.tidy(change.partner)
     now = tree.read(change.place)
+    if change.partner and not differs(now, change.before) and partner_of_another(change, tree):
+        return "left alone", f"{change.partner} is {tree.value(change.partner)} now"
     if tree.in_kernel(change.place):
         if not differs(now, change.before) and partner_as_before(change, tree):
             return "as before", ""
@@ -172,6 +175,12 @@ def partner_as_before(change: Change, tree: Tree) -> bool:
     if tree.in_kernel(change.partner):
         return not differs(now, change.partner_before)
     return now == change.partner_before
+
+
+def partner_of_another(change: Change, tree: Tree) -> bool:
+    """Whether somebody set the coupled value since, which made this one what it was before."""
+    now = tree.read(change.partner or "")
+    return all(differs(now, ours) for ours in (change.partner_before, b"0"))
 
 
 def put_back(change: Change, tree: Tree) -> None:

@@ -18,10 +18,11 @@ from aitrade_cli.system.tuning.dropins import (
     set_later,
 )
 from aitrade_cli.system.tuning.facts import Facts, ask_child
+from aitrade_cli.system.tuning.in_files import in_force, kept_in_files
 from aitrade_cli.system.tuning.journal import Change, Run, read_runs
 from aitrade_cli.system.tuning.plan import IN_KERNEL, Plan, setting_of, target_of
 from aitrade_cli.system.tuning.settings import SETTINGS
-from aitrade_cli.system.tuning.tree import canonical
+from aitrade_cli.system.tuning.tree import Tree, canonical
 
 Standing = Literal[
     "in force",
@@ -86,6 +87,7 @@ def verify(facts: Facts, plan: Plan, places: Places) -> VerifyReport:
         for key, wanted in promised.items()
         if key in selected
     ]
+    lines = with_files(lines, plan, runs, facts.tree, places)
     lines += without_reader({**facts.environment, **ours}, facts, child)
     return VerifyReport(str(facts.tree.root), tuple(run.id for run in runs), tuple(lines), waiting)
 
@@ -103,7 +105,7 @@ def promises(runs: Sequence[Run], places: Places) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for run in runs:
         for change in run.changes:
-            if run.done.get(change.number, {}).get("outcome") not in {"applied", "clamped"}:
+            if not in_force(run, change):
                 continue
             if change.kind == "value":
                 shown = run.readback(change.number) or change.after or b""
@@ -113,6 +115,22 @@ def promises(runs: Sequence[Run], places: Places) -> dict[str, str | None]:
             elif change.place == LIMITS.file:
                 found |= held_by(LIMITS, change)
     return found
+
+
+def with_files(
+    lines: Sequence[Verified], plan: Plan, runs: Sequence[Run], tree: Tree, places: Places
+) -> list[Verified]:
+    """The lines, and those of settings whose file is gone or says something else: drift."""
+    found = {line.key: line for line in lines}
+    for kept in kept_in_files(plan, runs, tree, places):
+        seen = found.get(kept.key)
+        if kept.found != kept.wanted:
+            detail = f"in {kept.file}: lost at the next boot"
+            found[kept.key] = Verified(kept.key, "drift", kept.wanted, kept.found, detail)
+        elif seen is None:  # written by `--persist`
+            detail = "from the next boot on"
+            found[kept.key] = Verified(kept.key, "configured", kept.wanted, kept.found, detail)
+    return list(found.values())
 
 
 def held_by(form: Form, change: Change) -> dict[str, str | None]:
@@ -160,6 +178,8 @@ def effect(place: str, wanted: str, child: Mapping[str, Any]) -> tuple[Standing,
     """What a process that was started with the file's variables made of one of them."""
     if not child:
         return "configured", "not looked at from a process: this is a tree"
+    if "failed" in child:
+        return "drift", f"a process that starts with these variables {child['failed']}"
     if place in child.get("limits", {}):
         soft = child["limits"][place]
         if str(soft) == wanted:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict, view
-from aitrade_cli.system.tuning.apply import Applied, Outcomes
 from aitrade_cli.system.tuning.history import HistoryReport
 from aitrade_cli.system.tuning.host_line import HostLine
+from aitrade_cli.system.tuning.outcomes import Applied, Outcomes
 from aitrade_cli.system.tuning.plan import Line, Plan
 from aitrade_cli.system.tuning.proofs import Proof, Trial
 from aitrade_cli.system.tuning.revert import RevertReport
@@ -147,11 +147,15 @@ def told(line: Applied) -> str:
 def apply_words(report: ApplyReport) -> str:
     if report.undone:
         return "undone: nobody confirmed in time"
-    written = sum(one.outcome in {"applied", "clamped"} for one in report.outcomes.lines)
-    others = sum(one.outcome not in DONE for one in report.outcomes.lines)
-    if report.outcomes.run_id is None and not others:
+    written = sum(
+        one.outcome in {"applied", "clamped", "not kept"} for one in report.outcomes.lines
+    )
+    unkept = sum(one.outcome == "not kept" for one in report.outcomes.lines)
+    others = sum(one.outcome not in DONE for one in report.outcomes.lines) - unkept
+    if report.outcomes.run_id is None and not others + unkept:
         return "nothing to do: the host is as wanted"
     said = f"{plural(written, 'setting')} applied"
+    said += f", {unkept} of them until the next boot" if unkept else ""
     return f"{said}, {others} not" if others else said
 
 
@@ -164,6 +168,8 @@ def _(proof: Proof) -> Sequence[Block]:
         f"noise up to {ratio_text(proof.band)}: what base against base gave; a gain lies beyond it",
         *proof.not_judged,
     ]
+    if proof.taken_out:
+        notes.insert(2, f"`as it is` runs without your shell's {', '.join(proof.taken_out)}")
     return (Table("Measured on the command", columns, rows), Notes("", notes))
 
 
@@ -218,6 +224,8 @@ def _(report: RevertReport) -> Sequence[Block]:
     ]
     if others:
         lines = [f"{one.place}: {one.outcome}, {one.detail}" for one in others]
+        if any(one.outcome == "failed" for one in others):
+            lines.append("what failed can be tried again: say `--revert` once more")
         blocks.append(Notes("Not as before", lines))
     return blocks
 

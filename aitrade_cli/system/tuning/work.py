@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aitrade_cli.report.blocks import Block, Verdict, view
-from aitrade_cli.system.tuning.apply import apply_plan
+from aitrade_cli.system.tuning.apply import apply_plan, refuse_unfinished
 from aitrade_cli.system.tuning.changes import Extent
-from aitrade_cli.system.tuning.confirm import start_guard, wait_for_answer
-from aitrade_cli.system.tuning.dropins import places_for
-from aitrade_cli.system.tuning.facts import read_facts
+from aitrade_cli.system.tuning.confirm import lives, start_guard, wait_for_answer
+from aitrade_cli.system.tuning.dropins import Places, places_for
+from aitrade_cli.system.tuning.facts import Facts, read_facts
+from aitrade_cli.system.tuning.journal import read_runs
+from aitrade_cli.system.tuning.outcomes import Outcomes, settled
 from aitrade_cli.system.tuning.plan import Plan, make_plan
 from aitrade_cli.system.tuning.proofs import Proof
 from aitrade_cli.system.tuning.prove import prove
@@ -71,10 +73,12 @@ def apply_host(
     Raises:
         CommandFailed: the command to prove on did not end well.
         CutOff: an earlier run was killed.
+        WaitsForYes: an earlier run is not confirmed.
         CannotKeepJournal: the journal's folder may not be written.
         Busy: another run is at work.
     """
     places = places_for(tree)
+    refuse_unfinished(read_runs(tree, places))
     say("reading the host")
     facts = read_facts(tree)
     plan = make_plan(facts, asked.purpose, only=asked.only, skip=asked.skip)
@@ -90,8 +94,23 @@ def apply_host(
             say=say,
             kernel_too=asked.extent != "files",
         )
-    wait = asked.confirm_seconds
     say("applying")
+    done, undone = applied(plan, facts, places, asked, say, said_yes)
+    say("verifying in a new process")
+    seen = verify_host(tree, asked) if done.run_id and not undone else None
+    return ApplyReport(str(tree.root), asked.purpose, done, proof, seen, places.environment, undone)
+
+
+def applied(
+    plan: Plan,
+    facts: Facts,
+    places: Places,
+    asked: Asked,
+    say: Say,
+    said_yes: Callable[[float], bool],
+) -> tuple[Outcomes, bool]:
+    """Apply a plan and wait for the yes where one is asked for; whether it was undone instead."""
+    tree, wait, guards = facts.tree, asked.confirm_seconds, list[int]()
     done = apply_plan(
         plan,
         tree,
@@ -100,15 +119,23 @@ def apply_host(
         boot_id=facts.boot_id,
         extent=asked.extent,
         confirm_seconds=wait,
-        before_writes=lambda run_id: wait is not None and start_guard(tree, run_id, wait),
+        before_writes=lambda run_id: (
+            None if wait is None else guards.append(start_guard(tree, run_id, wait))
+        ),
     )
-    undone = False
-    if done.run_id and wait is not None:
-        say(f"undone in {wait:g} s unless confirmed: Enter, or `aitrade tune-system --confirm`")
-        undone = wait_for_answer(tree, places, done.run_id, said_yes=said_yes) == "undone"
-    say("verifying in a new process")
-    seen = verify_host(tree, asked) if done.run_id and not undone else None
-    return ApplyReport(str(tree.root), asked.purpose, done, proof, seen, places.environment, undone)
+    if done.run_id is None or wait is None:
+        return done, False
+    say(f"undone in {wait:g} s unless confirmed: Enter, or `aitrade tune-system --confirm`")
+    answer = wait_for_answer(
+        tree,
+        places,
+        done.run_id,
+        wait,
+        said_yes=said_yes,
+        guarded=lambda: any(map(lives, guards)),
+    )
+    undone = answer == "undone"
+    return (done if undone else settled(done, plan, tree, places, asked.extent)), undone
 
 
 def verify_host(tree: Tree, asked: Asked) -> VerifyReport:

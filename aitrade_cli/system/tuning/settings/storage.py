@@ -15,6 +15,7 @@ SCHEDULERS: Final = ("none", "mq-deadline", "kyber", "bfq")
 NO_QUEUE_OF_THEIR_OWN: Final = ("nvme", "vd", "xvd")
 LEAST_READ_AHEAD_KB: Final = 1024
 READ_AHEAD_KB: Final = 4096
+LEAST_OPEN_FILES: Final = 1_024
 OPEN_FILES: Final = 65_536
 
 
@@ -42,7 +43,7 @@ def open_files(facts: Facts, _: Purpose, __: str) -> Wish:
     if soft == -1 or soft >= OPEN_FILES:
         return Wish(None, "enough files may be open")
     if hard not in {-1, 0} and hard < OPEN_FILES:
-        if soft >= hard:
+        if soft >= hard or hard < LEAST_OPEN_FILES:
             return Wish(
                 None,
                 f"the hard limit is {hard:,}",
@@ -112,7 +113,7 @@ SETTINGS: Final = (
         "avoids `too many open files` in loaders",
         "https://man7.org/linux/man-pages/man5/limits.conf.5.html",
         "none",
-        Whole(1_024, 1_048_576),
+        Whole(LEAST_OPEN_FILES, 1_048_576),
         look=lambda facts, _: soft("nofile", facts),
         speed=False,
     ),
