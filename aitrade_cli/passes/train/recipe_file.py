@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from aitrade_cli.errors import BadInput, Usage
 from aitrade_cli.market.features import DEFAULT_FEATURES
+from aitrade_cli.passes.train.toml_text import is_plain, pair_text
 from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.walk import Plan
 
@@ -213,6 +213,8 @@ def checked_flags(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def fitting(name: str, value: Any) -> tuple[Any, str]:  # noqa: ANN401 -- any TOML value
     """The value, and what was wanted where it does not fit."""
+    if not is_plain(value):
+        return value, "numbers, text, true or false, lists or tables; no date"
     if name not in BY_NAME:
         return value, ""  # the architecture checks its own
     key = BY_NAME[name]
@@ -243,32 +245,30 @@ def unknown(name: str, where: str) -> BadRecipe:
 
 def as_toml(values: Mapping[str, Any], *, explained: bool = False) -> str:
     """A recipe file with these values; those that are missing are left out."""
-    lines: list[str] = []
-    section = ""
+    sections: dict[str, list[str]] = {"": [], NETWORK: network_lines(values, explained=explained)}
     for key in KEYS:
-        if key.name not in values:
-            continue
-        above_dot, _, name = key.name.rpartition(".")
-        if above_dot != section:
-            if section == "":
-                lines += network_lines(values, explained=explained)
-            section = above_dot
-            lines += ["", f"[{section}]"]
-        line = f"{name} = {json.dumps(values[key.name], ensure_ascii=False)}"
-        lines.append(f"{line}  # {key.meaning}" if explained else line)
-    return "\n".join(lines) + "\n"
+        if key.name in values:
+            section, _, name = key.name.rpartition(".")
+            line = pair_text(name, values[key.name])
+            told = f"{line}  # {key.meaning}" if explained else line
+            sections.setdefault(section, []).append(told)
+    parts = [
+        "\n".join([f"[{section}]", *lines] if section else lines)
+        for section, lines in sections.items()
+        if lines
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def network_lines(values: Mapping[str, Any], *, explained: bool) -> list[str]:
-    """The section with the architecture's own settings, where there are any."""
+    """The architecture's own settings, as lines of their section."""
     prefix = f"{NETWORK}."
-    own = {name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
-    if not own and not explained:
-        return []
-    lines = ["", f"[{NETWORK}]"]
-    if explained:
-        lines.append("# settings of the architecture, such as: hidden_sizes = [128, 128]")
-    return lines + [f"{name} = {json.dumps(value)}" for name, value in own.items()]
+    lines = ["# settings of the architecture, such as: hidden_sizes = [128, 128]"] * explained
+    return lines + [
+        pair_text(name.removeprefix(prefix), value)
+        for name, value in values.items()
+        if name.startswith(prefix)
+    ]
 
 
 def template(values: Mapping[str, Any]) -> str:
