@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
-from aitrade_cli.errors import Usage
+from aitrade_cli.market.bars import BarsUnreadable
 from aitrade_cli.passes.train.recipe_file import BadRecipe, read_recipe
+from aitrade_cli.search import trials
+from aitrade_cli.search.answers import Answer
 from aitrade_cli.search.objectives import goals_of
-from aitrade_cli.search.run import Settings, default_study, search_recipe, space_for
+from aitrade_cli.search.run import NoSuchTrial, Settings, default_study, search_recipe
 from aitrade_cli.search.space import BadSpace
 from aitrade_cli.search.study import OtherSearch
+from aitrade_cli.search.varied import space_for
+from aitrade_cli.training.batch_size import BatchChoice
 from tests.shell import ROOT, aitrade
 
 TEXT = f"""
@@ -42,9 +46,9 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def settings(recipe: Path, trials: int = 3, **details: Any) -> Settings:
+def settings(recipe: Path, wanted: int = 3, **details: Any) -> Settings:
     goals = details.pop("goals", goals_of([], ["accuracy"]))
-    return Settings(recipe, goals, trials, recipe.with_suffix(".journal"), **details)
+    return Settings(recipe, goals, wanted, recipe.with_suffix(".journal"), **details)
 
 
 def test_the_recipe_is_tried_first_and_the_best_is_a_recipe(recipe: Path) -> None:
@@ -71,10 +75,59 @@ def test_a_study_goes_on_and_a_trial_can_be_picked(recipe: Path) -> None:
     assert search_recipe(settings(recipe, 2), "best.toml").report.new == 1
     picked = search_recipe(settings(recipe, 9, pick=0), "best.toml").report
     assert (picked.new, picked.trials, picked.chosen.number) == (0, 2, 0)
-    with pytest.raises(Usage, match="`7`"):
+    with pytest.raises(NoSuchTrial, match="`7`"):
         search_recipe(settings(recipe, 9, pick=7), "best.toml")
     with pytest.raises(OtherSearch, match="another goals"):
         search_recipe(settings(recipe, goals=goals_of(["loss"], [])), "best.toml")
+
+
+def test_a_pick_of_a_study_that_is_not_there_trains_nothing(recipe: Path) -> None:
+    asked = settings(recipe, 9, pick=0)
+    for _ in range(2):
+        with pytest.raises(NoSuchTrial, match="no study"):
+            search_recipe(asked, "best.toml", pytest.fail)
+        assert not asked.study.exists()
+        asked.study.parent.mkdir(exist_ok=True)
+    assert NoSuchTrial.exit_code == 2
+    asked.study.touch()
+    with pytest.raises(NoSuchTrial, match="no study"):
+        search_recipe(asked, "best.toml", pytest.fail)
+
+
+def test_bars_that_cannot_be_read_leave_no_journal_behind(recipe: Path) -> None:
+    recipe.write_text(TEXT.replace("nasdaq", "nosdaq"))
+    for jobs in (1, 2):
+        with pytest.raises(BarsUnreadable):
+            search_recipe(settings(recipe, 1, jobs=jobs), "best.toml")
+    recipe.write_text(TEXT)
+    assert search_recipe(settings(recipe, 1), "best.toml").report.new == 1
+
+
+def test_what_was_found_by_measurement_is_in_the_best_recipe(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*_: object) -> BatchChoice:
+        return BatchChoice(24, 24, 1, ())
+
+    monkeypatch.setattr(trials, "find_batch", found)
+    recipe.write_text(TEXT.replace("epochs = 1", "epochs = 1\nbatch = 0"))
+    made = search_recipe(settings(recipe, 1), "best.toml")
+    assert made.report.chosen.found == {"training.batch": 24}
+    assert tomllib.loads(made.recipe)["training"]["batch"] == 24
+
+
+def test_a_recipe_of_a_name_and_a_size_keeps_the_size_that_was_found(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(_self: object, values: dict[str, Any], _: object) -> Answer:
+        return Answer((float(values["size"]),), {}, 1, 1)
+
+    monkeypatch.setattr(trials.Trainer, "__call__", answer)
+    lines = TEXT.splitlines()[1:3]
+    recipe.write_text("\n".join([*lines, "[search]", "size = { low = 4, high = 8 }"]))
+    found = search_recipe(settings(recipe), "best.toml")
+    size = found.report.chosen.settings["size"]
+    assert tomllib.loads(found.recipe)["network"] == {"hidden_sizes": [size, size]}
 
 
 def test_several_goals_give_a_front_and_stop_nobody(recipe: Path) -> None:

@@ -62,11 +62,24 @@ def test_a_table_is_read_with_full_names_and_with_sections() -> None:
         {"low": 1, "high": 9, "step": 0.5},
         {"low": 1.0, "high": float("inf")},
         {"low": True, "high": False},
+        {"low": 16, "high": 60, "step": 16},
+        {"low": 0.0, "high": 1.0, "step": 0.3},
+        {"low": 1, "high": 9, "lgo": True},
     ],
 )
 def test_what_is_no_range_is_refused_by_its_name(told: Any) -> None:
     with pytest.raises(BadSpace, match=r"`training\.batch`"):
         space_of({"training.batch": told}, anything)
+
+
+def test_steps_that_meet_the_end_in_the_digits_as_written_are_taken() -> None:
+    (part,) = space_of({"a": {"low": 0.1, "high": 0.7, "step": 0.2}}, anything).parts
+    assert part == Range("a", 0.1, 0.7, step=0.2)
+    with pytest.raises(BadSpace) as found:
+        space_of({"a": {"low": 16, "high": 60, "step": 16}}, anything)
+    assert found.value.hint == "end at 48"
+    with pytest.raises(BadSpace, match="`lgo`"):
+        space_of({"a": {"low": 1, "high": 9, "lgo": True}}, anything)
 
 
 def test_a_space_of_nothing_is_refused() -> None:

@@ -1,6 +1,7 @@
 """`search`: try many settings of a recipe and keep the best, whatever interrupts it.
 
 space       what may be varied, and within what
+varied      which keys those are: read from a recipe, and refused where no trial would differ
 objectives  what is to become small or large
 study       the journal that remembers every trial, so that a search can go on
 trials      one trial: a recipe trained and measured

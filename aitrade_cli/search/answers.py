@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 # Told the number of a pass and the goal's figure after it; says whether to stop.
@@ -19,6 +19,9 @@ class Answer:
         figures: everything that was measured.
         epochs: passes that were trained; ``planned``: at the most.
         pruned: it was stopped early, so that the values are not its best.
+        looks: Sharpe ratio per bar of every pass, where the best of them was taken for it.
+        found: keys of the recipe that were to be found by measurement, and what was.
+        refused: why it does not count although it was measured; empty where it does.
     """
 
     values: tuple[float, ...]
@@ -26,6 +29,9 @@ class Answer:
     epochs: int
     planned: int
     pruned: bool = False
+    looks: tuple[float, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
+    refused: str = ""
 
 
 @runtime_checkable

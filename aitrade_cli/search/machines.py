@@ -45,13 +45,18 @@ class Actor:
         self.evaluate: Evaluate | None = None
         self.lock = threading.Lock()
         self.said: list[tuple[int, float | None]] = []
-        self.halted = False
+        self.number = -1
+        self.halted: int | None = None
 
-    def answer(self, values: dict[str, Any]) -> tuple[str, Answer | str]:
-        """Answer one trial; ``failed`` and the reason where it has none."""
+    def here(self) -> bool:
+        """Answered once the cluster found a place for this actor; until then nothing is."""
+        return True
+
+    def answer(self, number: int, values: dict[str, Any]) -> tuple[str, Answer | str]:
+        """Answer the trial of that number; ``failed`` and the reason where it has no answer."""
+        self.number, self.said = number, []
         if self.evaluate is None:
-            self.evaluate = self.opens.open()
-        self.said, self.halted = [], False
+            self.evaluate = self.opens.open()  # a machine that lacks the bars ends the search
         try:
             return "answer", self.evaluate(values, self.on_epoch)
         except AitradeError as error:
@@ -60,7 +65,7 @@ class Actor:
     def on_epoch(self, number: int, value: float | None) -> bool:
         with self.lock:
             self.said.append((number, value))
-        return self.halted
+        return self.halted == self.number
 
     def heard(self) -> list[tuple[int, float | None]]:
         """Passes since the last time."""
@@ -68,16 +73,22 @@ class Actor:
             told, self.said = self.said, []
         return told
 
-    def halt(self) -> None:
-        """End the trial at hand after its pass."""
-        self.halted = True
+    def halt(self, number: int) -> None:
+        """End that trial after its pass; one that ended by itself meanwhile is none to end."""
+        self.halted = number
 
 
 @dataclass
 class Seat:
-    """One actor and the trial it is at."""
+    """One actor and the trial it is at.
+
+    Attributes:
+        came: Ray's promise that the cluster found a place for it; ``here``: it was kept.
+    """
 
     actor: Any  # Ray makes its classes while it runs
+    came: Any = field(repr=False)
+    here: bool = False
     trial: Trial | None = None
     future: Any = field(default=None, repr=False)
 
@@ -85,20 +96,44 @@ class Seat:
 def search_on_ray(search: Search, opens: Opens, jobs: int) -> None:
     """Answer trials on a Ray cluster: the one that runs here or in RAY_ADDRESS, else a new one.
 
+    Each job holds one CPU for as long as the search takes. A cluster with fewer of them leaves
+    the others waiting, and whoever waits is asked nothing: Ray would never answer.
+
     Raises:
         NoRay: Ray is not installed.
         ActorDied: a trial failed in a way that nobody expected.
     """
     with cluster() as ray:
+        free = int(ray.available_resources().get("CPU", 0))
+        if free < jobs:
+            search.say(f"{free} CPUs of the cluster are free: {jobs - free} of {jobs} jobs wait")
         made = ray.remote(num_cpus=1, max_concurrency=2)(Actor)
-        seats = [Seat(made.remote(opens)) for _ in range(jobs)]
-        for seat in seats:
-            give(search, seat)
-        while busy := [seat for seat in seats if seat.trial is not None]:
+        actors = [made.remote(opens) for _ in range(jobs)]
+        seats = [Seat(actor, actor.here.remote()) for actor in actors]
+        while search.wanted or any(seat.trial is not None for seat in seats):
+            pending = [seat.future for seat in seats if seat.trial is not None]
+            pending += [seat.came for seat in seats if not seat.here]
             with search.timed():
-                ready, _ = ray.wait([seat.future for seat in busy], timeout=LOOK_SECONDS)
-            for seat in busy:
-                look(search, seat, ray, done=seat.future in ready)
+                ready, _ = ray.wait(pending, timeout=LOOK_SECONDS)
+            for seat in seats:
+                attend(search, seat, ray, ready)
+
+
+def attend(search: Search, seat: Seat, ray: Any, ready: list[Any]) -> None:  # noqa: ANN401
+    """Greet an actor that came, or look how its trial stands.
+
+    Raises:
+        ActorDied: something else than an answer came.
+    """
+    try:
+        if not seat.here and seat.came in ready:
+            seat.here = ray.get(seat.came)
+            give(search, seat)
+        elif seat.trial is not None:
+            look(search, seat, ray, seat.trial, done=seat.future in ready)
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise ActorDied(f"a trial failed: {last}", hint=str(error)) from error
 
 
 def give(search: Search, seat: Seat) -> None:
@@ -106,26 +141,21 @@ def give(search: Search, seat: Seat) -> None:
     seat.trial = None
     if search.wanted:
         seat.trial, values = search.ask()
-        seat.future = seat.actor.answer.remote(values)
+        seat.future = seat.actor.answer.remote(seat.trial.number, values)
 
 
-def look(search: Search, seat: Seat, ray: Any, *, done: bool) -> None:  # noqa: ANN401
+def look(search: Search, seat: Seat, ray: Any, trial: Trial, *, done: bool) -> None:  # noqa: ANN401
     """Take down how a trial stands, stop it where it is hopeless, and end it where it is done."""
-    assert seat.trial is not None  # only busy ones are looked at
-    try:
-        for number, value in ray.get(seat.actor.heard.remote()):
-            if search.study.report(seat.trial, number, value):
-                seat.actor.halt.remote()
-        if not done:
-            return
-        kind, told = ray.get(seat.future)
-    except ray.exceptions.RayError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise ActorDied(f"a trial failed: {last}", hint=str(error)) from error
+    for number, value in ray.get(seat.actor.heard.remote()):
+        if search.study.report(trial, number, value) and not done:
+            seat.actor.halt.remote(trial.number)
+    if not done:
+        return
+    kind, told = ray.get(seat.future)
     if kind == "answer":
-        search.tell(seat.trial, told)
+        search.tell(trial, told)
     else:
-        search.fail(seat.trial, told)
+        search.fail(trial, told)
     give(search, seat)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -45,12 +45,14 @@ class TrialLine:
         values: of the goals, in their order.
         settings: what it replaced in the recipe.
         epochs: that were trained.
+        found: what was measured for keys that were to be found, such as a batch of 0.
     """
 
     number: int
     values: tuple[float, ...]
     settings: Mapping[str, Any]
     epochs: int
+    found: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,21 @@ class SearchReport:
 
     @property
     def better(self) -> bool | None:
-        """Whether the first goal came out better than with the recipe as it is."""
+        """Whether the goals came out better than with the recipe as it is.
+
+        None where it was not tried, or where one goal is better and another worse.
+        """
         if self.recipe is None:
             return None
-        mine, theirs = self.chosen.values[0], self.recipe.values[0]
-        return mine < theirs if self.goals[0].startswith("minimize") else mine > theirs
+        gains = [
+            theirs - mine if goal.startswith("minimize") else mine - theirs
+            for goal, mine, theirs in zip(
+                self.goals, self.chosen.values, self.recipe.values, strict=True
+            )
+        ]
+        if min(gains) < 0 < max(gains):
+            return None
+        return max(gains) > 0
 
 
 @view.register
@@ -185,7 +197,8 @@ def front_table(report: SearchReport) -> Table:
 
 
 def settings_rows(line: TrialLine) -> list[tuple[str, str]]:
-    return [(name, setting_text(value)) for name, value in line.settings.items()]
+    rows = [(name, setting_text(value)) for name, value in line.settings.items()]
+    return rows + [(f"{name}, found", setting_text(value)) for name, value in line.found.items()]
 
 
 def setting_text(value: object) -> str:

@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
 from aitrade_cli.errors import BadInput, Usage, VerdictNo
 from aitrade_cli.files import sha256
 from aitrade_cli.market.deflated import Deflated, Moments, deflate
-from aitrade_cli.passes.train.recipe_file import (
-    SEARCH,
-    USUAL_VALUES,
-    BadRecipe,
-    as_toml,
-    checked,
-    read_recipe,
-)
+from aitrade_cli.passes.train.recipe_file import NETWORK, USUAL_VALUES, as_toml
 from aitrade_cli.report.plot import Figure
 from aitrade_cli.search.machines import search_on_ray
 from aitrade_cli.search.objectives import Goal, balanced, front_of
 from aitrade_cli.search.pictures import figure_of
 from aitrade_cli.search.report import SearchReport, TrialLine
 from aitrade_cli.search.searching import Search, search_here
-from aitrade_cli.search.space import Space, space_of
-from aitrade_cli.search.study import Study, held
-from aitrade_cli.search.trials import SIZE, Recipes, settings_for
+from aitrade_cli.search.space import Space
+from aitrade_cli.search.study import FOUND, LOOKS, Study, held
+from aitrade_cli.search.trials import Recipes, Trainer, settings_for
+from aitrade_cli.search.varied import SIZE, read_searched, refuse_other_labels, space_for
 from aitrade_cli.search.workers import search_in_processes
-from aitrade_cli.training.students import CONFIGS
 
 Say = Callable[[str], None]
 Where = Literal["here", "processes", "ray"]
-USUAL_SPACE: Final[Mapping[str, Any]] = {
-    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
-    "training.weight_decay": {"low": 1e-4, "high": 0.3, "log": True},
-    "training.batch": [32, 64, 128, 256],
-}
-USUAL_SIZES: Final[Mapping[str, Any]] = {SIZE: {"low": 16, "high": 128, "log": True}}
 
 
 class NothingFound(VerdictNo):
     """No trial has an answer."""
 
     default_hint = "the reasons stand above; `[search]` may ask for what cannot be"
+
+
+class NoSuchTrial(Usage):
+    """`--pick` names a trial that the study does not have, or that has no answer."""
+
+    default_hint = "`--pick` takes one of an earlier search: leave it out to search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +93,17 @@ def search_recipe(settings: Settings, output: str, say: Say = lambda _: None) ->
     Raises:
         OtherSearch: the journal is of another search.
         NothingFound: no trial has an answer.
-        BadRecipe, BadSpace: the recipe cannot be read.
+        NoSuchTrial: there is none to pick.
+        BadRecipe, BadSpace, CannotVary: the recipe cannot be read, or not be searched.
     """
     values, table = read_searched(settings.recipe)
     space = space_for(values, table)
+    refuse_other_labels(space, settings.goals)
     first = settings_for(values, {}).values
     recipes = Recipes(values, settings.goals, threads=1 if settings.where != "here" else None)
+    refuse_pick_of_nothing(settings)
+    # Bars that cannot be read leave no journal behind that the mended recipe would not fit.
+    trainer = recipes.open() if settings.pick is None else None
     began = time.perf_counter()
     with held(settings.study):
         study = Study(
@@ -120,69 +117,46 @@ def search_recipe(settings: Settings, output: str, say: Say = lambda _: None) ->
         )
         before = len(study.trials)
         search = Search(study, settings.trials, say)
-        if settings.pick is None or not before:
-            run(search, recipes, settings)
+        if trainer is not None and search.wanted:
+            run(search, recipes, trainer, settings)
         seconds = time.perf_counter() - began
         report = report_of(study, search, settings, first, output, (before, seconds))
         lines = [line_of(study, trial) for trial in study.complete]
-    best = settings_for(values, report.chosen.settings).values
+    best = {**settings_for(values, report.chosen.settings).values, **report.chosen.found}
     best = {name: value for name, value in best.items() if value != USUAL_VALUES.get(name)}
     title = f"# Trial {report.chosen.number} of a search over {settings.recipe.name}.\n\n"
     return Found(title + as_toml(best), report, figure_of(report, settings.goals, space, lines))
 
 
-def run(search: Search, recipes: Recipes, settings: Settings) -> None:
+def refuse_pick_of_nothing(settings: Settings) -> None:
+    """A study that is not there has no trial to pick, and is not to be made by looking for one.
+
+    Raises:
+        NoSuchTrial: it is missing or empty.
+    """
+    study = settings.study
+    if settings.pick is not None and not (study.is_file() and study.stat().st_size):
+        raise NoSuchTrial(f"`{study}` is no study: no trial `{settings.pick}` to pick")
+
+
+def run(search: Search, recipes: Recipes, trainer: Trainer, settings: Settings) -> None:
     """Answer trials where they were asked to be answered.
 
     Raises:
         KeyboardInterrupt: passed on, once it was said how the search goes on.
     """
     try:
+        jobs = min(settings.jobs, search.left)
         if settings.where == "ray":
-            search_on_ray(search, recipes, settings.jobs)
+            search_on_ray(search, recipes, jobs)
         elif settings.where == "processes":
-            search_in_processes(search, recipes, settings.jobs)
-        elif search.wanted:
-            search_here(search, recipes.open())
+            search_in_processes(search, recipes, jobs)
+        else:
+            search_here(search, trainer)
     except KeyboardInterrupt:
         kept = len(search.study.trials)
         search.say(f"stopped; `{settings.study}` keeps {kept} trials: the same command goes on")
         raise
-
-
-def read_searched(path: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """What a recipe sets, and its ``[search]`` table.
-
-    Raises:
-        BadRecipe: no TOML, or a key or value that is none.
-    """
-    values = read_recipe(path)
-    table = tomllib.loads(path.read_text(encoding="utf-8")).get(SEARCH, {})
-    if not isinstance(table, dict):
-        raise BadRecipe(f"`{path.name}`: `{SEARCH}` is no table", hint="write `[search]`")
-    return values, table
-
-
-def space_for(values: Mapping[str, Any], table: Mapping[str, Any]) -> Space:
-    """What varies: what the recipe says, else rate, decay, batch and size of the network.
-
-    Raises:
-        BadRecipe: a value at the edge of a range that no recipe may hold.
-        BadSpace: a range that is none.
-    """
-    usual = dict(USUAL_SPACE)
-    arch = values.get("arch", USUAL_VALUES["arch"])
-    if arch in CONFIGS and not any(name.startswith("network.") for name in values):
-        usual |= USUAL_SIZES
-
-    def check(name: str, value: Any) -> Any:  # noqa: ANN401 -- any TOML value
-        if name == SIZE:
-            if type(value) is not int or value < 1:
-                raise BadRecipe(f"`[search]`: `{SIZE}` is `{value!r}`, wanted whole numbers")
-            return value
-        return checked({name: value}, "`[search]`")[name]
-
-    return space_of(table or usual, check)
 
 
 def key_of(values: Mapping[str, Any], space: Space, settings: Settings) -> dict[str, Any]:
@@ -198,8 +172,10 @@ def key_of(values: Mapping[str, Any], space: Space, settings: Settings) -> dict[
 
 
 def line_of(study: Study, trial: FrozenTrial) -> TrialLine:
-    settings = study.space.values_of(trial.params)
-    return TrialLine(trial.number, tuple(trial.values), settings, trial.user_attrs["epochs"])
+    settings, told = study.space.values_of(trial.params), trial.user_attrs
+    return TrialLine(
+        trial.number, tuple(trial.values), settings, told["epochs"], told.get(FOUND, {})
+    )
 
 
 def report_of(
@@ -244,7 +220,7 @@ def report_of(
         overhead_seconds=max(0.0, seconds - search.evaluating),
         jobs=settings.jobs,
         where=settings.where,
-        notes=notes_of(study, settings),
+        notes=notes_of(study, settings, first),
     )
 
 
@@ -254,29 +230,41 @@ def chosen_of(
     """The trial that was picked, else the best; of several goals the one nearest to all.
 
     Raises:
-        Usage: no trial with an answer has that number.
+        NoSuchTrial: none with an answer has that number.
     """
     if pick is None:
         return front[balanced(goals, [line.values for line in front])]
     found = [line for line in lines if line.number == pick]
     if not found:
-        raise Usage(f"no trial with an answer has the number `{pick}`")
+        known = ", ".join(str(line.number) for line in front)
+        raise NoSuchTrial(
+            f"no trial with an answer has the number `{pick}`",
+            hint=f"of those with one, none beats {known}",
+        )
     return found[0]
 
 
 def deflated_of(study: Study, chosen: TrialLine) -> Deflated | None:
-    """The chosen Sharpe ratio against the best that so many trials reach without an edge."""
-    told = {trial.number: trial.user_attrs.get("figures", {}) for trial in study.trials}
-    looks = [figures["sharpe_per_bar"] for figures in told.values() if "sharpe_per_bar" in figures]
-    looks = [one for one in looks if one is not None]
-    mine = told.get(chosen.number, {})
+    """The chosen Sharpe ratio against the best that so many looks reach without an edge.
+
+    Each trial is one, stopped and refused ones too; each of its passes where it kept the one
+    that earned most.
+    """
+    told = {trial.number: trial.user_attrs for trial in study.trials}
+    looks = [
+        one
+        for attributes in told.values()
+        for one in attributes.get(LOOKS, [attributes.get("figures", {}).get("sharpe_per_bar")])
+        if one is not None
+    ]
+    mine = told[chosen.number]["figures"]
     if mine.get("sharpe_per_bar") is None:
         return None
     moments = Moments(mine["sharpe_per_bar"], mine["skewness"], mine["kurtosis"], int(mine["bars"]))
     return deflate(moments, looks)
 
 
-def notes_of(study: Study, settings: Settings) -> tuple[str, ...]:
+def notes_of(study: Study, settings: Settings, first: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [
         "figures are of the validation bars; the test part is still unseen: `aitrade train"
         " BEST.toml` looks at it once"
@@ -287,6 +275,13 @@ def notes_of(study: Study, settings: Settings) -> tuple[str, ...]:
     timed = {"latency", "seconds"} & {goal.figure for goal in study.goals}
     if timed and settings.where != "here":
         notes.append(f"{min(timed)} was measured while other trials ran: measure again alone")
+    if first["spread.devices"] > 1 or first["spread.shard"] != "none":
+        notes.append("each trial was trained by one process: `[spread]` is for `aitrade train`")
+    own = any(name.startswith(f"{NETWORK}.") for name in first)
+    if own and any(part.name == SIZE for part in study.space.parts):
+        notes.append(
+            f"`{SIZE}` sets the whole network: the recipe's own `[{NETWORK}]` was not used"
+        )
     if settings.where != "here":
         notes.append("trials in parallel come in another order each time, and so do proposals")
     return tuple(notes)

@@ -35,9 +35,14 @@ class Search:
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
 
     @property
+    def left(self) -> int:
+        """Trials that may still begin."""
+        return max(0, self.trials - self.study.proposed)
+
+    @property
     def wanted(self) -> bool:
-        """Whether another trial may begin."""
-        return self.study.proposed < self.trials
+        """Whether another one may."""
+        return self.left > 0
 
     def ask(self) -> tuple[Trial, dict[str, Any]]:
         return self.study.ask()
@@ -45,16 +50,21 @@ class Search:
     def tell(self, trial: Trial, answer: Answer) -> None:
         """Take an answer down and say how the search stands."""
         self.study.answer(trial, answer)
-        goals = self.study.goals
-        found = ", ".join(
-            f"{goal.figure} {value:.4g}" for goal, value in zip(goals, answer.values, strict=True)
-        )
-        fate = f"stopped after {answer.epochs} epochs" if answer.pruned else found
-        self.say(f"{len(self.study.trials)} of {self.trials} trials; the last: {fate}")
+        if answer.refused:
+            self.say_last(f" has no answer: {answer.refused}")
+        elif answer.pruned:
+            self.say_last(f": stopped after {answer.epochs} epochs")
+        else:
+            pairs = zip(self.study.goals, answer.values, strict=True)
+            found = ", ".join(f"{goal.figure} {value:.4g}" for goal, value in pairs)
+            self.say_last(f": {found}")
 
     def fail(self, trial: Trial, why: str) -> None:
         self.study.give_up(trial, why)
-        self.say(f"{len(self.study.trials)} of {self.trials} trials; the last has no answer: {why}")
+        self.say_last(f" has no answer: {why}")
+
+    def say_last(self, fate: str) -> None:
+        self.say(f"{len(self.study.trials)} of {self.trials} trials; the last{fate}")
 
     @contextmanager
     def timed(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from optuna.trial import Trial
@@ -13,7 +14,8 @@ from optuna.trial import Trial
 from aitrade_cli.errors import BadInput
 from aitrade_cli.units import Number
 
-WORDS: Final = {"low", "high", "log", "step"}
+EDGES: Final = {"low", "high"}
+WORDS: Final = {*EDGES, "log", "step"}
 Scalar: TypeAlias = bool | int | float | str
 
 
@@ -141,7 +143,7 @@ def flat(table: Mapping[str, Any], above: str = "") -> Sequence[tuple[str, Any]]
     """Full names: a table whose keys are not those of a range is a section."""
     found: list[tuple[str, Any]] = []
     for name, told in table.items():
-        if isinstance(told, Mapping) and not (told and told.keys() <= WORDS):
+        if isinstance(told, Mapping) and not (told.keys() & EDGES or set() < told.keys() <= WORDS):
             found += flat(told, f"{above}{name}.")
         else:
             found.append((f"{above}{name}", told))
@@ -154,8 +156,10 @@ def part_of(name: str, told: object, check: Callable[[str, Any], Any]) -> Range 
         if len({json.dumps(one) for one in values}) < 2:
             raise BadSpace(f"`{name}` has fewer than two values to choose from")
         return Choice(name, values)
-    if not isinstance(told, Mapping) or not {"low", "high"} <= told.keys():
+    if not isinstance(told, Mapping) or not told.keys() >= EDGES:
         raise BadSpace(f"`{name}` is `{told!r:.40}`, which is no range")
+    if told.keys() - WORDS:
+        raise BadSpace(f"`{name}` has `{min(told.keys() - WORDS)}`, which no range takes")
     low, high = check(name, told["low"]), check(name, told["high"])
     log, step = told.get("log", False), told.get("step")
     numbers = [low, high, *([] if step is None else [step])]
@@ -167,4 +171,13 @@ def part_of(name: str, told: object, check: Callable[[str, Any], Any]) -> Range 
         raise BadSpace(f"`{name}` cannot be drawn by its logarithm: above 0, and without a step")
     if step is not None and not (step > 0 and (isinstance(low, float) or step == int(step))):
         raise BadSpace(f"`{name}` cannot go in steps of `{step}`")
+    over = 0 if step is None else rest(high, low, step)
+    if over:
+        meets = f"end at {float(Decimal(str(high)) - over):g}"
+        raise BadSpace(f"`{name}`: steps of `{step}` from `{low}` do not meet `{high}`", hint=meets)
     return Range(name, low, high, log, step)
+
+
+def rest(high: Number, low: Number, step: Number) -> Decimal:
+    """What is left over of a range after its last whole step, in the digits as they are written."""
+    return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step))

@@ -24,6 +24,8 @@ from aitrade_cli.search.space import Space
 NAME: Final = "search"
 KEY: Final = "key"  # attribute of the study: what two runs must share to be one search
 WHY: Final = "why"  # attribute of a trial that failed
+LOOKS: Final = "looks"  # attribute of a trial: Sharpe ratios that its best pass was taken from
+FOUND: Final = "found"  # attribute of a trial: what was measured for keys that were to be found
 CUT_OFF: Final = "cut off"  # the reason of one whose process was killed
 FIRST_AT_RANDOM: Final = 10
 FIRST_UNPRUNED: Final = 5  # trials that run to their end, so that there is a median
@@ -156,10 +158,18 @@ class Study:
 
     def answer(self, trial: Trial, answer: Answer) -> None:
         """End a trial with what it came to."""
-        told = {"figures": dict(answer.figures), "epochs": answer.epochs, "of": answer.planned}
+        told: dict[str, Any] = {
+            "figures": dict(answer.figures),
+            "epochs": answer.epochs,
+            "of": answer.planned,
+        }
+        told |= {LOOKS: list(answer.looks)} if answer.looks else {}
+        told |= {FOUND: dict(answer.found)} if answer.found else {}
         for name, value in told.items():
             trial.set_user_attr(name, value)
-        if answer.pruned:
+        if answer.refused:
+            self.give_up(trial, answer.refused)
+        elif answer.pruned:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, list(answer.values))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
 from typing import Any, Final
@@ -17,26 +19,34 @@ from aitrade_cli.errors import BadInput
 from aitrade_cli.market.bars import Bars, read_bars
 from aitrade_cli.market.deflated import moments_of
 from aitrade_cli.model.runtimes.eager import pool_of
-from aitrade_cli.passes.train.network import arch_of
+from aitrade_cli.passes.train.network import Start, start_of
 from aitrade_cli.passes.train.settings import Settings, settings_of
 from aitrade_cli.search.answers import Answer, OnEpoch
 from aitrade_cli.search.objectives import Goal
+from aitrade_cli.search.varied import SIZE
+from aitrade_cli.training.batch_size import find_batch
 from aitrade_cli.training.callbacks import Callback
+from aitrade_cli.training.criteria import FIGURES, parse_criteria, value_of
 from aitrade_cli.training.goal import Hooks
-from aitrade_cli.training.loop import fresh
+from aitrade_cli.training.loop import logits_of
+from aitrade_cli.training.precision_choice import choose_precision
+from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.run import Run, pursue
 from aitrade_cli.training.state import Epoch
 from aitrade_cli.training.students import CONFIGS
-from aitrade_cli.training.trading import objective_of, returns_of
+from aitrade_cli.training.trading import TradedLabels, objective_of, returns_of
 from aitrade_cli.training.walk import FoldExamples, Plan, examples_of, folds_of
 
-SIZE: Final = "size"  # a key that only a search has: one width that sets a network's all
+CLASSES: Final = 3  # short, flat, long
 CALLS: Final = 200  # at batch 1, after `WARM`
 WARM: Final = 20
 
 
-class Undefined(BadInput):
-    """A figure that is searched for does not exist here, such as the Sharpe ratio of no trade."""
+EARNED: Final = frozenset(FIGURES) - {"loss", "accuracy"}  # figures of what trades came to
+
+
+class NoAnswer(BadInput):
+    """These settings give no network that could be trained and asked here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +85,99 @@ class Trainer:
         return examples_of(self.bars, plan, folds_of(self.bars, plan)[-1])
 
     def __call__(self, values: Mapping[str, Any], on_epoch: OnEpoch) -> Answer:
+        """Train what `train` would train, on the last fold.
+
+        Raises:
+            AitradeError: whatever would stop the run itself, before a network is trained.
+        """
         settings = settings_for(self.recipes.values, values)
-        parts = self.parts(settings.plan)
-        stride = settings.values["split.stride"]
-        objective = objective_of(parts, settings.costs, stride=stride)
-        network = fresh(
-            arch_of(settings.arch, settings.network, settings.plan), settings.recipe.seed
-        )
-        listener = Listener(self.recipes.goals, on_epoch)
-        began = time.perf_counter()
-        with pool_of(self.recipes.threads):
-            fit = pursue(network, objective, settings.recipe, hooks=Hooks(callbacks=(listener,)))
-        seconds = time.perf_counter() - began
-        told = moments_of(returns_of(objective, network))
-        figures: dict[str, float | None] = {
-            **figures_of(fit.best),
-            "seconds": seconds,
-            "size": float(sum(value.nbytes for value in network.state_dict().values())),
-            "latency": latency_us(network, torch.from_numpy(objective.windows[:1].copy())),
-            "sharpe_per_bar": None if told is None else told.sharpe,
-            "skewness": None if told is None else told.skewness,
-            "kurtosis": None if told is None else told.kurtosis,
-            "bars": None if told is None else float(told.bars),
-        }
+        with pool_of(self.recipes.threads), memory_told():
+            objective = objective_of(
+                self.parts(settings.plan), settings.costs, stride=settings.values["split.stride"]
+            )
+            start = start_of(settings, settings.plan, None)
+            if start.arch.foreign:
+                prove(start, objective)
+            recipe = recipe_for(settings, start.network, objective)
+            listener = Listener(self.recipes.goals, on_epoch)
+            began = time.perf_counter()
+            # Without `Hygiene`: a third of a second a trial, and it decides nothing.
+            fit = pursue(start.network, objective, recipe, hooks=Hooks(callbacks=(listener,)))
+            seconds = time.perf_counter() - began
+            figures = {
+                **figures_of(fit.best),
+                "seconds": seconds,
+                **measured(start.network, objective),
+            }
+        found = {"training.batch": recipe.batch} if settings.finds_batch else {}
+        found |= {"training.amp": recipe.precision} if settings.amp == "auto" else {}
+        goals = self.recipes.goals
         return Answer(
-            values=values_of(self.recipes.goals, figures),
+            values=tuple(figures[goal.figure] or 0.0 for goal in goals),
             figures=figures,
             epochs=len(fit.epochs),
-            planned=settings.recipe.epochs,
+            planned=recipe.epochs,
             pruned=listener.stopped,
+            looks=looks_of(recipe, fit.epochs, objective.per_year),
+            found=found,
+            refused="" if listener.stopped else refusal(goals, figures, recipe, fit.best),
         )
+
+
+def recipe_for(settings: Settings, network: nn.Module, objective: TradedLabels) -> Recipe:
+    """The loop's settings, with a batch and a number format found where none is named."""
+    recipe = settings.recipe
+    if settings.finds_batch:
+        recipe = replace(recipe, batch=find_batch(network, objective, recipe).batch)
+    chosen = choose_precision(settings.amp, network, objective, recipe)
+    return replace(recipe, precision=chosen.precision)
+
+
+def prove(start: Start, objective: TradedLabels) -> None:
+    """Ask somebody's own network once: one that cannot answer is no bug of the search.
+
+    Raises:
+        NoAnswer: it fails on a window, or does not tell the classes apart.
+    """
+    windows = objective.windows[:2]
+    try:
+        logits = logits_of(start.network, windows)
+    except Exception as error:  # a user's module may raise anything
+        told = f"{type(error).__name__}: {error}"
+        raise NoAnswer(f"`{start.arch.name}` fails on a window: {told}") from error
+    if logits.shape != (len(windows), CLASSES):
+        raise NoAnswer(
+            f"`{start.arch.name}` gives an array of `{list(logits.shape)}` for"
+            f" {len(windows)} windows, wanted `[{len(windows)}, {CLASSES}]`"
+        )
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """A network that a GPU has no room for is one trial without an answer, not the end.
+
+    Raises:
+        NoAnswer: the memory was not enough.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise NoAnswer("the memory of the GPU is not enough for this trial") from error
+
+
+def measured(network: nn.Module, objective: TradedLabels) -> dict[str, float | None]:
+    """What a trained network costs on a CPU, and the moments of what it earned."""
+    told = moments_of(returns_of(objective, network))
+    network.cpu()
+    return {
+        "size": float(sum(value.nbytes for value in network.state_dict().values())),
+        "latency": latency_us(network, torch.from_numpy(objective.windows[:1].copy())),
+        "sharpe_per_bar": None if told is None else told.sharpe,
+        "skewness": None if told is None else told.skewness,
+        "kurtosis": None if told is None else told.kurtosis,
+        "bars": None if told is None else float(told.bars),
+    }
 
 
 class Listener(Callback):
@@ -125,19 +198,29 @@ def figures_of(epoch: Epoch) -> dict[str, float | None]:
     return {"loss": epoch.validation_loss, **epoch.figures}
 
 
-def values_of(goals: Sequence[Goal], figures: Mapping[str, float | None]) -> tuple[float, ...]:
-    """What the goals came to.
+def refusal(
+    goals: Sequence[Goal], figures: Mapping[str, float | None], recipe: Recipe, best: Epoch
+) -> str:
+    """Why a trained network cannot be the answer; empty where it can."""
+    for limit in parse_criteria(recipe.early_stop, recipe.patience).limits:
+        value = value_of(best, limit.figure)
+        if not limit.holds(value):
+            came = "is not defined" if value is None else f"of {value:.3g}"
+            return f"{limit.figure} {came} breaks the limit `{limit.sense}{limit.bound:g}`"
+    missing = [goal.figure for goal in goals if figures.get(goal.figure) is None]
+    return f"`{missing[0]}` is not defined: it never traded, or never lost" if missing else ""
 
-    Raises:
-        Undefined: one of them does not exist here.
+
+def looks_of(recipe: Recipe, epochs: Sequence[Epoch], per_year: float) -> tuple[float, ...]:
+    """Sharpe ratio per bar of every pass, where weights were chosen by what they earned.
+
+    Such a trial's figure is itself the best of its passes: each of them was a look. None where
+    the loss or the accuracy chose.
     """
-    found = []
-    for goal in goals:
-        value = figures.get(goal.figure)
-        if value is None:
-            raise Undefined(f"`{goal.figure}` is not defined: it never traded, or never lost")
-        found.append(value)
-    return tuple(found)
+    if parse_criteria(recipe.early_stop, recipe.patience).rankings[0].figure not in EARNED:
+        return ()
+    known = [one.figures.get("sharpe") for one in epochs]
+    return tuple(one / math.sqrt(per_year) for one in known if one is not None)
 
 
 def settings_for(recipe: Mapping[str, Any], values: Mapping[str, Any]) -> Settings:
