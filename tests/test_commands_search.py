@@ -14,6 +14,7 @@ from aitrade_cli.passes.train.recipe_file import BadRecipe, read_recipe
 from aitrade_cli.search import trials
 from aitrade_cli.search.answers import Answer
 from aitrade_cli.search.objectives import goals_of
+from aitrade_cli.search.report import SearchReport, TrialLine
 from aitrade_cli.search.run import NoSuchTrial, Settings, default_study, search_recipe
 from aitrade_cli.search.space import BadSpace
 from aitrade_cli.search.study import OtherSearch
@@ -67,7 +68,14 @@ def test_the_recipe_is_tried_first_and_the_best_is_a_recipe(recipe: Path) -> Non
     assert rate == report.chosen.settings["training.learning_rate"]
     assert told["network"]["hidden_sizes"] == report.chosen.settings["network.hidden_sizes"]
     assert said[-1].startswith("3 of 3 trials")
-    assert len(found.figure.panels) == 2
+    assert [panel.title for panel in found.figure.panels] == [
+        "Maximize accuracy",
+        "training.learning_rate",
+        "network.hidden_sizes",
+    ]
+    (kinds,) = [panel.content for panel in found.figure.panels[2:]]
+    assert isinstance(kinds, list)
+    assert sum(len(curve.x) for curve in kinds) == 3
 
 
 def test_a_study_goes_on_and_a_trial_can_be_picked(recipe: Path) -> None:
@@ -137,6 +145,51 @@ def test_several_goals_give_a_front_and_stop_nobody(recipe: Path) -> None:
     assert report.chosen in report.front
     assert report.pruned == 0
     assert any("several goals" in note for note in report.notes)
+
+
+def report_with(
+    goals: tuple[str, ...], mine: tuple[float, ...], own: tuple[float, ...]
+) -> SearchReport:
+    return SearchReport(
+        study="",
+        output="",
+        goals=goals,
+        figures=(),
+        trials=2,
+        complete=2,
+        pruned=0,
+        failed=0,
+        new=2,
+        front=(),
+        chosen=TrialLine(1, mine, {}, 1),
+        recipe=TrialLine(0, own, {}, 1),
+        deflated=None,
+        epochs=2,
+        epochs_planned=2,
+        wall_seconds=0.0,
+        overhead_seconds=0.0,
+        jobs=1,
+        where="here",
+        notes=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mine", "own", "better"),
+    [
+        ((1.0, 2.0), (2.0, 1.0), True),
+        ((1.0, 1.0), (2.0, 2.0), None),
+        ((2.0, 1.0), (1.0, 1.0), False),
+        ((1.0, 1.0), (1.0, 1.0), False),
+        ((1.0, 3.0), (1.0, 2.0), True),
+    ],
+)
+def test_better_in_one_goal_and_worse_in_another_is_no_verdict(
+    mine: tuple[float, float], own: tuple[float, float], better: bool | None
+) -> None:
+    assert report_with(("minimize latency", "maximize sharpe"), mine, own).better is better
+    alone = report_with(("maximize sharpe",), mine[1:], own[1:])
+    assert alone.better is (mine[1] > own[1])
 
 
 def test_a_range_beyond_the_recipe_is_refused_with_its_name(recipe: Path) -> None:

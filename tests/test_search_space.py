@@ -169,3 +169,10 @@ def test_better_in_one_and_worse_in_the_other_beats_nobody() -> None:
 def test_the_balanced_point_is_the_one_nearest_to_every_best() -> None:
     assert balanced(BOTH, [(1.0, 0.0), (2.0, 9.0), (10.0, 10.0)]) == 1
     assert balanced((Goal("loss", "minimize"),), [(3.0,)]) == 0
+
+
+def test_of_two_points_that_are_as_near_the_scale_of_all_trials_decides() -> None:
+    front = [(46.4, 0.15), (47.8, 0.8)]
+    assert balanced(BOTH, front, [*front, (53.0, -0.6)]) == 1
+    assert balanced(BOTH, front, [*front, (47.9, -90.0)]) == 0
+    assert balanced(BOTH, front, front) == 0

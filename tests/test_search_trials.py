@@ -11,14 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from aitrade_cli.errors import BadInput
 from aitrade_cli.passes.train.run import train_here
 from aitrade_cli.passes.train.settings import settings_of
 from aitrade_cli.search import trials
 from aitrade_cli.search.answers import Answer
 from aitrade_cli.search.objectives import goals_of
 from aitrade_cli.search.run import NothingFound, Settings, search_recipe
-from aitrade_cli.search.trials import NoAnswer, Recipes
+from aitrade_cli.search.trials import NoAnswer, Recipes, settings_for, size_of
 from aitrade_cli.training.precision import has_units
+from aitrade_cli.training.students import CONFIGS
 from tests.shell import ROOT
 
 SHARPE = goals_of([], ["sharpe"])
@@ -44,19 +46,22 @@ search.training.learning_rate = [0.001, 0.01]
 
 
 class Own(nn.Module):
-    """Dropout draws from torch's generator; a layer that is wrong is so only when it is asked."""
+    """Dropout draws from torch's generator; what is wrong with it shows when it is asked."""
 
-    def __init__(self, features: int, wide: int) -> None:
+    def __init__(self, features: int, wide: int, *, learns: bool = True) -> None:
         super().__init__()
         self.drop = nn.Dropout(0.5)
         self.head = nn.Linear(features, wide)
+        self.learns = learns
 
     def forward(self, window: torch.Tensor) -> torch.Tensor:
+        if self.training and not self.learns:
+            raise KeyError("learns")
         return self.head(self.drop(window[:, -1]))
 
 
-def own(features: int, classes: int, wide: int = 3) -> nn.Module:
-    return Own(features if wide else classes, max(1, wide))
+def own(features: int, classes: int, wide: int = 3, learns: bool = True) -> nn.Module:
+    return Own(features if wide else classes + 1, max(1, wide), learns=learns)
 
 
 def asked(values: dict[str, Any]) -> Answer:
@@ -87,23 +92,58 @@ def test_a_trial_comes_to_what_train_comes_to(values: dict[str, Any]) -> None:
     assert answer.epochs == len(report.epochs)
 
 
-@pytest.mark.parametrize(("wide", "told"), [(0, "fails on a window: RuntimeError"), (2, "wanted")])
-def test_a_network_of_ones_own_that_cannot_answer_is_no_bug(wide: int, told: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ({"wide": 0}, "settings: RuntimeError: mat1 and mat2"),
+        ({"wide": 2}, "wanted"),
+        ({"learns": False}, "settings: KeyError: 'learns'"),
+    ],
+)
+def test_a_network_of_ones_own_that_fails_is_no_bug(broken: dict[str, Any], told: str) -> None:
     recipes = {name: VALUES[name] for name in VALUES if not name.startswith("network.")}
-    trainer = Recipes({**recipes, **OWN, "network.wide": wide}, SHARPE).open()
+    told_of = {f"network.{name}": value for name, value in broken.items()}
+    trainer = Recipes({**recipes, **OWN, **told_of}, SHARPE).open()
     with pytest.raises(NoAnswer, match=told):
         trainer({}, lambda *_: False)
 
 
-def test_a_network_that_the_gpu_has_no_room_for_is_one_trial_without_an_answer(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (torch.OutOfMemoryError("out of memory\nmore"), NoAnswer),
+        (RuntimeError("no working compiler"), NoAnswer),
+        (KeyError("a bug of ours"), KeyError),
+        (BadInput("known"), BadInput),
+    ],
+)
+def test_what_torch_cannot_do_costs_one_trial_and_a_bug_the_search(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, seen: type[Exception]
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def failing(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr(trials, "pursue", full)
-    with pytest.raises(NoAnswer, match="memory"):
+    monkeypatch.setattr(trials, "pursue", failing)
+    with pytest.raises(seen) as found:
         asked({})
+    assert type(found.value) is seen
+    assert "more" not in str(found.value)
+
+
+@pytest.mark.parametrize("arch", CONFIGS)
+def test_a_recipe_of_one_width_is_a_size_that_a_search_can_hold(arch: str) -> None:
+    recipe = {"arch": arch, "data": "bars", "split.window": 32}
+    assert size_of(settings_for(recipe, {"size": 64})) == 64
+    assert size_of(settings_for({**recipe, **OWN}, {})) is None
+
+
+def test_what_no_size_gives_has_none() -> None:
+    recipe = {"arch": "lstm", "data": "bars"}
+    assert size_of(settings_for(recipe, {})) == 128
+    assert size_of(settings_for({**recipe, "network.hidden_sizes": [8, 4]}, {})) is None
+    tcn = {**recipe, "arch": "tcn"}
+    half = settings_for(tcn, {"size": 8}).values
+    assert size_of(settings_for({**half, "network.inner_channels": [4] * 5}, {})) is None
 
 
 def test_every_pass_is_a_look_where_the_best_earning_one_is_kept() -> None:

@@ -96,19 +96,38 @@ def front_of(goals: Sequence[Goal], values: Sequence[Sequence[Number]]) -> tuple
     return tuple(kept)
 
 
-def balanced(goals: Sequence[Goal], values: Sequence[Sequence[Number]]) -> int:
+def balanced(
+    goals: Sequence[Goal],
+    values: Sequence[Sequence[Number]],
+    everyone: Sequence[Sequence[Number]] = (),
+) -> int:
     """Place of the point of a front that lies nearest to the best of every goal at once.
 
-    Each goal counts from 0 at its best on the front to 1 at its worst.
+    Each goal counts from 0 at its best on the front to 1 at its worst. Of points that are as near,
+    such as the only two of a front, the one that is nearer on the scale of all trials.
+
+    Args:
+        goals: of the search.
+        values: of the front.
+        everyone: of all trials; decides between points that are as near.
     """
-    distances = []
+    near = distances(goals, values, values)
+    wide = distances(goals, values, [*values, *everyone])
+    least = min(near)
+    ties = [place for place, distance in enumerate(near) if distance <= least + 1e-9]
+    return min(ties, key=lambda place: wide[place])
+
+
+def distances(
+    goals: Sequence[Goal], values: Sequence[Sequence[Number]], scale: Sequence[Sequence[Number]]
+) -> list[float]:
+    """From each point to the best of every goal on ``values``, squared, in widths of ``scale``."""
+    found = []
     for mine in values:
         total = 0.0
         for axis, goal in enumerate(goals):
-            column = [one[axis] for one in values]
-            best, worst = min(column), max(column)
-            if goal.sense == "maximize":
-                best, worst = worst, best
-            total += 0.0 if best == worst else ((mine[axis] - best) / (worst - best)) ** 2
-        distances.append(total)
-    return distances.index(min(distances))
+            best = (min if goal.sense == "minimize" else max)(one[axis] for one in values)
+            width = max(one[axis] for one in scale) - min(one[axis] for one in scale)
+            total += ((mine[axis] - best) / width) ** 2 if width else 0.0
+        found.append(total)
+    return found

@@ -175,7 +175,7 @@ def facts_of(report: SearchReport) -> list[tuple[str, str]]:
             (
                 "Not luck",
                 f"{share_text(luck.probability)} probable that the Sharpe ratio beats the best of"
-                f" {luck.looks} lucky ones",
+                f" {luck.looks} lucky looks",
             ),
         )
     return rows

@@ -22,7 +22,7 @@ from aitrade_cli.search.report import SearchReport, TrialLine
 from aitrade_cli.search.searching import Search, search_here
 from aitrade_cli.search.space import Space
 from aitrade_cli.search.study import FOUND, LOOKS, Study, held
-from aitrade_cli.search.trials import Recipes, Trainer, settings_for
+from aitrade_cli.search.trials import Recipes, Trainer, settings_for, size_of
 from aitrade_cli.search.varied import SIZE, read_searched, refuse_other_labels, space_for
 from aitrade_cli.search.workers import search_in_processes
 
@@ -99,7 +99,8 @@ def search_recipe(settings: Settings, output: str, say: Say = lambda _: None) ->
     values, table = read_searched(settings.recipe)
     space = space_for(values, table)
     refuse_other_labels(space, settings.goals)
-    first = settings_for(values, {}).values
+    own = settings_for(values, {})
+    first = {**own.values, SIZE: size_of(own)}
     recipes = Recipes(values, settings.goals, threads=1 if settings.where != "here" else None)
     refuse_pick_of_nothing(settings)
     # Bars that cannot be read leave no journal behind that the mended recipe would not fit.
@@ -233,7 +234,8 @@ def chosen_of(
         NoSuchTrial: none with an answer has that number.
     """
     if pick is None:
-        return front[balanced(goals, [line.values for line in front])]
+        everyone = [line.values for line in lines]
+        return front[balanced(goals, [line.values for line in front], everyone)]
     found = [line for line in lines if line.number == pick]
     if not found:
         known = ", ".join(str(line.number) for line in front)

@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aitrade_cli.errors import BadInput
+from aitrade_cli.errors import AitradeError, BadInput
 from aitrade_cli.market.bars import Bars, read_bars
 from aitrade_cli.market.deflated import moments_of
+from aitrade_cli.model.card import Arch
 from aitrade_cli.model.runtimes.eager import pool_of
-from aitrade_cli.passes.train.network import Start, start_of
+from aitrade_cli.model.runtimes.interface import first_line
+from aitrade_cli.passes.train.network import Start, arch_of, start_of
 from aitrade_cli.passes.train.settings import Settings, settings_of
 from aitrade_cli.search.answers import Answer, OnEpoch
 from aitrade_cli.search.objectives import Goal
@@ -91,13 +93,12 @@ class Trainer:
             AitradeError: whatever would stop the run itself, before a network is trained.
         """
         settings = settings_for(self.recipes.values, values)
-        with pool_of(self.recipes.threads), memory_told():
-            objective = objective_of(
-                self.parts(settings.plan), settings.costs, stride=settings.values["split.stride"]
-            )
-            start = start_of(settings, settings.plan, None)
-            if start.arch.foreign:
-                prove(start, objective)
+        objective = objective_of(
+            self.parts(settings.plan), settings.costs, stride=settings.values["split.stride"]
+        )
+        start = start_of(settings, settings.plan, None)
+        with pool_of(self.recipes.threads), failures_told(start.arch):
+            prove(start, objective)
             recipe = recipe_for(settings, start.network, objective)
             listener = Listener(self.recipes.goals, on_epoch)
             began = time.perf_counter()
@@ -134,17 +135,13 @@ def recipe_for(settings: Settings, network: nn.Module, objective: TradedLabels) 
 
 
 def prove(start: Start, objective: TradedLabels) -> None:
-    """Ask somebody's own network once: one that cannot answer is no bug of the search.
+    """Ask somebody's own network once, before it is trained.
 
     Raises:
-        NoAnswer: it fails on a window, or does not tell the classes apart.
+        NoAnswer: it does not tell the classes apart.
     """
     windows = objective.windows[:2]
-    try:
-        logits = logits_of(start.network, windows)
-    except Exception as error:  # a user's module may raise anything
-        told = f"{type(error).__name__}: {error}"
-        raise NoAnswer(f"`{start.arch.name}` fails on a window: {told}") from error
+    logits = logits_of(start.network, windows)
     if logits.shape != (len(windows), CLASSES):
         raise NoAnswer(
             f"`{start.arch.name}` gives an array of `{list(logits.shape)}` for"
@@ -153,17 +150,25 @@ def prove(start: Start, objective: TradedLabels) -> None:
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
-    """A network that a GPU has no room for is one trial without an answer, not the end.
+def failures_told(arch: Arch) -> Iterator[None]:
+    """What torch cannot do with these settings is one trial without an answer, not the end.
+
+    The same proposal would come again, and end the search again: memory that is not enough, a
+    compiler that is missing; of somebody's own network, whatever it raises.
 
     Raises:
-        NoAnswer: the memory was not enough.
+        NoAnswer: with the first line of what it said.
     """
+    kinds = Exception if arch.foreign else RuntimeError  # torch raises that; our bugs do not
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise NoAnswer("the memory of the GPU is not enough for this trial") from error
+    except AitradeError:
+        raise
+    except kinds as error:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        told = f"{type(error).__name__}: {first_line(error)}"
+        raise NoAnswer(f"`{arch.name}` cannot be trained with these settings: {told}") from error
 
 
 def measured(network: nn.Module, objective: TradedLabels) -> dict[str, float | None]:
@@ -228,12 +233,28 @@ def settings_for(recipe: Mapping[str, Any], values: Mapping[str, Any]) -> Settin
     told = {**recipe, **values}
     size = told.pop(SIZE, None)
     if size is not None:
-        usual = settings_of(None, told).values  # where the recipe leaves one out
-        own = CONFIGS[usual["arch"]](int(size), usual["split.window"])
-        own.pop("window", None)  # the split says it
+        own = sized(settings_of(None, told), int(size))
         told = {name: value for name, value in told.items() if not name.startswith("network.")}
         told |= {f"network.{name}": value for name, value in own.items()}
     return settings_of(None, told)
+
+
+def size_of(settings: Settings) -> int | None:
+    """The width that a built-in network's own settings follow from; None where they do not."""
+    if settings.arch not in CONFIGS:
+        return None
+    own = arch_of(settings.arch, settings.network, settings.plan)
+    told = [one if isinstance(one, list) else [one] for one in own.config.values()]
+    for width in sorted({one for many in told for one in many if type(one) is int and one > 0}):
+        if arch_of(settings.arch, sized(settings, width), settings.plan) == own:
+            return width
+    return None
+
+
+def sized(settings: Settings, width: int) -> dict[str, Any]:
+    """A built-in network's own settings at a width; its window is the split's."""
+    config = CONFIGS[settings.arch](width, settings.plan.window)
+    return {name: value for name, value in config.items() if name != "window"}
 
 
 def latency_us(network: nn.Module, window: Float[Tensor, "1 time feature"]) -> float:
