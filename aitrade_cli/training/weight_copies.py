@@ -18,7 +18,7 @@ COPIES: Final = "ToCopyBackward0"
 
 
 class ChangedMeanwhile(RuntimeError):
-    """A weight was written into between a forward pass and its backward pass."""
+    """What a gradient needs was written into between a forward pass and its backward pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,33 @@ class Copy:
         return self.weight.detach().to(self.dtype).as_strided(*self.layout)
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A tensor that autograd wants to keep.
+
+    Attributes:
+        version: of its memory when it was saved: with hooks torch itself does not compare it.
+        held: of the meters that count it.
+    """
+
+    value: Tensor
+    version: int
+    held: list[Held]
+
+    def again(self) -> Tensor:
+        """The tensor.
+
+        Raises:
+            ChangedMeanwhile: it holds other numbers by now.
+        """
+        if self.value._version != self.version:
+            raise ChangedMeanwhile(
+                f"a tensor of shape {tuple(self.value.shape)} was changed in place before the"
+                " gradient that needs it: write to a copy in the network's `forward`"
+            )
+        return self.value
+
+
 @contextmanager
 def copies_let_go() -> Iterator[None]:
     """Autograd keeps no copy that autocast makes of a weight inside; gradients stay as they are."""
@@ -53,20 +80,18 @@ def copies_let_go() -> Iterator[None]:
         yield
 
 
-def pack(value: Tensor) -> Tensor | Copy | list[Held]:
+def pack(value: Tensor) -> Copy | Saved:
     """What stands for a tensor that autograd wants to keep."""
     copy = weight_behind(value)
     if copy is not None:
         return copy
     # Hooks do not nest: a meter outside would see nothing. Detached, or a node would hold itself.
-    return seen(value) or value.detach()
+    return Saved(value.detach(), value._version, seen(value))
 
 
-def unpack(kept: Tensor | Copy | list[Held]) -> Tensor:
+def unpack(kept: Copy | Saved) -> Tensor:
     """The tensor again."""
-    if isinstance(kept, Copy):
-        return kept.again()
-    return kept[0].value if isinstance(kept, list) else kept
+    return kept.again()
 
 
 def weight_behind(value: Tensor) -> Copy | None:
