@@ -94,13 +94,15 @@ def test_cosine_with_warm_up_is_its_closed_form() -> None:
     st.integers(1, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_no_rate_is_negative_or_above_the_highest_even_past_the_end(
+def test_no_rate_is_negative_or_above_the_highest_and_past_the_end_it_stays(
     name: str, steps: int, epochs: int, warmup: float, factor: int
 ) -> None:
     recipe = Recipe(epochs=epochs, schedule=name, warmup_share=warmup, restart_factor=factor)
     factor_at = SCHEDULES[name](steps, recipe)
-    for step in range(steps + 20):
+    for step in range(steps):
         assert 0.0 <= factor_at(step) <= 1.0 + 1e-12
+    for step in range(steps, steps + 20):
+        assert factor_at(step) == factor_at(steps - 1)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -100,6 +100,16 @@ def restarts(steps: int, recipe: Recipe) -> Curve:
     return factor
 
 
+def held(make: Callable[[int, Recipe], Curve]) -> Callable[[int, Recipe], Curve]:
+    """The same curve, which stays where its last planned step left it."""
+
+    def made(steps: int, recipe: Recipe) -> Curve:
+        curve, last = make(steps, recipe), max(0, steps - 1)
+        return lambda step: curve(min(step, last))
+
+    return made
+
+
 def between(start: float, end: float, share: float) -> float:
     """Half of a cosine from one value to another."""
     return end + (start - end) / 2.0 * (1.0 + math.cos(math.pi * share))
@@ -107,10 +117,10 @@ def between(start: float, end: float, share: float) -> float:
 
 SCHEDULES: Final[Mapping[str, Callable[[int, Recipe], Curve]]] = MappingProxyType(
     {
-        "cosine": warm_cosine,
-        "onecycle": onecycle,
-        "restarts": restarts,
-        "linear": warm_linear,
+        "cosine": held(warm_cosine),
+        "onecycle": held(onecycle),
+        "restarts": held(restarts),
+        "linear": held(warm_linear),
         "constant": constant,
     }
 )
