@@ -145,3 +145,30 @@ def test_a_run_keeps_the_weights_of_the_epoch_that_the_criteria_choose() -> None
 def test_figures_are_those_that_an_objective_of_bars_measures() -> None:
     assert set(FIGURES) >= {"loss", "sharpe", "sortino", "drawdown", "profit_factor"}
     assert math.isfinite(len(FIGURES))
+
+
+def test_the_wait_counts_from_the_epoch_that_is_kept_not_from_one_that_may_not_be() -> None:
+    told = parse_criteria("sharpe:max:patience=5,drawdown:<0.2", 9)
+    forbidden = {"sharpe": 3.0, "drawdown": 0.5}
+    rising = [{"sharpe": 0.1 * step, "drawdown": 0.1} for step in range(1, 6)]
+    run = epochs_of(forbidden, *rising)
+    assert [epoch.number for n, epoch in enumerate(run) if told.is_best(epoch, run[:n])] == [
+        1, 2, 3, 4, 5, 6
+    ]  # fmt: skip
+    assert told.exhausted(run, 6) == ""
+    flat = epochs_of(forbidden, *[{"sharpe": 0.1, "drawdown": 0.1}] * 6)
+    assert told.exhausted(flat[:6], 6) == ""
+    assert told.exhausted(flat, 7) == "sharpe no better for 5 epochs"
+
+
+def test_where_no_epoch_holds_the_limits_the_wait_is_as_without_them() -> None:
+    told = parse_criteria("sharpe:max:patience=2,drawdown:<0.2", 9)
+    run = epochs_of(*[{"sharpe": 1.0, "drawdown": 0.5}] * 3)
+    assert told.exhausted(run[:2], 2) == ""
+    assert told.exhausted(run, 3) == "sharpe no better for 2 epochs"
+
+
+def test_a_figure_that_is_not_defined_holds_no_limit() -> None:
+    told = parse_criteria("loss:min,profit_factor:>1", 9)
+    assert not told.allows(epochs_of({"profit_factor": None})[0])
+    assert told.allows(epochs_of({"profit_factor": 1.5})[0])

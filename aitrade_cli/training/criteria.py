@@ -6,7 +6,8 @@ Criteria are written one after the other, with commas between them:
 
 ``NAME:max`` and ``NAME:min`` rank epochs; the first of them chooses the weights that are kept.
 ``NAME:<X`` and ``NAME:>X`` are limits: an epoch that breaks one is only kept while none holds
-them all. The run stops once every ranking criterion waited its patience for something better.
+them all. The run stops once every ranking criterion waited its patience for something better,
+among the epochs that may be kept.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Criteria:
             epochs: those that count, in order.
             done: epochs run, those that do not count included.
         """
-        waited = [done - last_improvement(one, epochs, done) for one in self.rankings]
+        waited = [done - self.last_improvement(one, epochs, done) for one in self.rankings]
         patient = any(wait < one.patience for one, wait in zip(self.rankings, waited, strict=True))
         if patient:
             return ""
@@ -132,15 +133,20 @@ class Criteria:
         ]
         return ", ".join(told)
 
+    def last_improvement(self, ranking: Ranking, epochs: Sequence[Epoch], done: int) -> int:
+        """Number of the epoch that last was better than all before it; ``done`` where none was.
 
-def last_improvement(ranking: Ranking, epochs: Sequence[Epoch], done: int) -> int:
-    """Number of the epoch that last was better than all before it; ``done`` where none was."""
-    best, number = None, done
-    for epoch in epochs:
-        value = value_of(epoch, ranking.figure)
-        if ranking.improves(value, best):
-            best, number = value, epoch.number
-    return number
+        The first one that holds the limits is better than all that do not, and from then on those
+        count no more: what may not be kept is nothing to be measured by.
+        """
+        best, number, any_allowed = None, done, False
+        for epoch in epochs:
+            allowed, value = self.allows(epoch), value_of(epoch, ranking.figure)
+            if allowed and not any_allowed:
+                best, any_allowed = None, True
+            if allowed == any_allowed and ranking.improves(value, best):
+                best, number = value, epoch.number
+        return number
 
 
 def value_of(epoch: Epoch, figure: str) -> float | None:
