@@ -192,3 +192,12 @@ def test_steps_leave_no_cycles_for_the_collector() -> None:
 
 def test_precision_module_names_every_format() -> None:
     assert precision.PRECISIONS == ("fp32", "bf16", "fp16")
+
+
+def test_a_batch_is_found_that_can_be_cut_into_the_parts_that_were_asked_for() -> None:
+    goal = Labels(planted(256), planted(16))
+    choice = find_batch(fresh(arch("mlp"), 1), goal, Recipe(accumulate=24))
+    assert min(one.batch for one in choice.candidates) == 32
+    assert choice.batch >= 32
+    with pytest.raises(BadInput, match="too few to find"):
+        find_batch(fresh(arch("mlp"), 1), Labels(planted(20), planted(4)), Recipe(accumulate=24))

@@ -60,27 +60,30 @@ def find_batch(
     memory_bytes: int | None = None,
     build: Build | None = None,
 ) -> BatchChoice:
-    """Measure powers of two from 8 up until memory, windows or gains end.
+    """Measure powers of two from 8 on until memory, windows or gains end.
 
     Args:
         network: copies of it are stepped.
         objective: of the run; at least 8 windows.
-        recipe: of the run; its batch is not looked at. Accumulated parts are measured as such.
+        recipe: of the run; its batch is not looked at. Accumulated parts are measured as such,
+            and no batch is smaller than their number.
         memory_bytes: that activations may take; half of what is free by default.
         build: stages of the run.
 
     Raises:
-        BadInput: fewer than 8 training windows, or not even 8 of them fit.
+        BadInput: fewer than 8 training windows or than parts, or not even so many of them fit.
     """
     room = free_bytes(device_of(network).type) if memory_bytes is None else memory_bytes
-    if len(objective) < LEAST:
+    least = LEAST
+    while least < recipe.accumulate:
+        least *= 2
+    if len(objective) < least:
         raise BadInput(f"{len(objective)} training windows are too few to find a batch size")
-    most = max(LEAST, min(LARGEST, len(objective) // STEPS_AN_EPOCH))
+    most = max(least, min(LARGEST, len(objective) // STEPS_AN_EPOCH))
     found: list[Candidate] = []
-    batch = LEAST
+    batch = least
     while batch <= most and not (found and 2 * found[-1].activation_bytes > room):
-        sized = replace(recipe, batch=batch, accumulate=min(recipe.accumulate, batch))
-        trial = tried(network, objective, sized, build)
+        trial = tried(network, objective, replace(recipe, batch=batch), build)
         if trial is None or trial.peak_bytes > room:
             break
         found.append(Candidate(batch, trial.windows_per_s, trial.peak_bytes))
@@ -89,7 +92,7 @@ def find_batch(
         batch *= 2
     if not found:
         raise BadInput(
-            f"not even {LEAST} windows fit into {room:,} bytes",
+            f"not even {least} windows fit into {room:,} bytes",
             hint="`--activation-checkpointing` or `--accumulate` needs less memory",
         )
     best = max(one.windows_per_s for one in found)
