@@ -1,4 +1,4 @@
-"""Proof of T1, T2, T5, T6, T9, T13 and T15: each optimisation of training, measured here."""
+"""Proof of T1, T2, T5, T6, T9 and T13: each optimisation of training, measured here."""
 # long because it is one proof a row, each short
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from aitrade_cli.checks.train_cases import (
 )
 from aitrade_cli.market.deflated import Moments, deflate, expected_best, moments_of, probabilistic
 from aitrade_cli.training.activations import recompute, watched
-from aitrade_cli.training.batch_size import AS_FAST, LEAST, find_batch
 from aitrade_cli.training.goal import Hooks
 from aitrade_cli.training.hygiene import Hygiene
 from aitrade_cli.training.precision import has_units
@@ -322,27 +321,4 @@ def memory_is_kept_clean(quick: bool) -> CheckResult:
         ),
         f"{len(windows):,} windows of EURUSD bars; an LSTM of 32 units over {recipe.epochs}"
         " passes; resident memory after the second pass against the last",
-    )
-
-
-def batches_are_found(quick: bool) -> CheckResult:
-    """The batch that is found is as fast as any that was tried, fits, and is a multiple of 8."""
-    names = ("mlp",) if quick else ("mlp", "gru", "tcn")
-    bounds, told, gains = [], [], []
-    for name in names:
-        network, goal = fixture_network(name), noise_labels(1024)
-        found = find_batch(network, goal, Recipe(fused=True))
-        by_size = {one.batch: one.windows_per_s for one in found.candidates}
-        best = max(by_size.values())
-        taken = by_size[found.batch] / best
-        bounds.append(Bound(f"{name} speed", taken, AS_FAST, "at_least", "of the best tried"))
-        bounds.append(Bound(f"{name} rest of 8", found.batch % LEAST, 0, "at_most", "windows"))
-        gains.append(by_size[found.batch] / by_size[LEAST])
-        note = f"batch {found.batch}; {found.largest:,} would fit"
-        told.append(Case(name, gains[-1], None, f"{note}; windows/s against batch 8"))
-    return CheckResult(
-        Measured(speedup=geometric_mean(gains)),
-        tuple(bounds),
-        "powers of two from 8 on, three steps each; half of the free memory may be taken",
-        tuple(told),
     )
