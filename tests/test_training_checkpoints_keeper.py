@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.checkpoints import writer as writing
 from aitrade_cli.training.checkpoints.folder import CheckpointFolder, is_best, step_of
-from aitrade_cli.training.checkpoints.keeper import Keeper, Policy, RunInUse
+from aitrade_cli.training.checkpoints.keeper import Keeper, Policy, RunInUse, hold
 from aitrade_cli.training.checkpoints.layout import read, read_head
 from aitrade_cli.training.distributed.trial import Layers, Planted
 from aitrade_cli.training.goal import Fit, Hooks
 from aitrade_cli.training.placement import copy_of
 from aitrade_cli.training.recipe import Recipe
-from aitrade_cli.training.run import pursue
+from aitrade_cli.training.run import Run, pursue
 from aitrade_cli.training.state import State
 
 RECIPE = Recipe(epochs=3, batch=21, seed=1)  # five steps a pass
@@ -124,3 +126,42 @@ def test_a_checkpoint_that_is_due_while_another_is_written_comes_later(tmp_path:
     trained(keeper)
     assert 4 not in saved
     assert saved[0] in {5, 6}
+
+
+def test_weights_only_of_an_averaged_run_are_the_average_that_was_validated(
+    tmp_path: Path,
+) -> None:
+    folder = CheckpointFolder(tmp_path / "checkpoints", keep=99)
+    averages: dict[int, dict[str, Tensor]] = {}
+
+    class Looks(Callback):
+        def on_step(self, run: Run) -> None:
+            assert run.average is not None
+            averages[run.step] = {n: one.clone() for n, one in run.average.weights.items()}
+
+    keeper = Patient(folder, {}, Policy(every_steps=4, weights_only=True))
+    network = Layers(6, 2)
+    hooks = Hooks(callbacks=(Looks(), keeper))
+    pursue(network, Planted(90, 6), replace(RECIPE, average=0.9), hooks=hooks)
+    for path in folder.files():
+        found = read(path).tree["weights"]
+        wanted = averages[step_of(path)]
+        assert all(torch.equal(found[name], one) for name, one in wanted.items())
+    best = read([path for path in folder.files() if is_best(path)][-1]).tree["weights"]
+    assert all(torch.equal(best[name], one) for name, one in network.state_dict().items())
+
+
+def test_a_folder_in_use_keeps_the_file_that_is_being_written_into_it(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    lock = hold(folder)
+    half = folder.path / ".aitrade-0.tmp"
+    half.write_bytes(b"half")
+    with pytest.raises(RunInUse):
+        trained(Patient(folder, {}))
+    assert half.exists()
+    trained(Patient(folder, {}, lock=lock))  # its own holder trains on
+    with pytest.raises(RunInUse):
+        hold(folder)  # and holds it still
+    lock.release()
+    hold(folder).release()
+    assert not half.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from aitrade_cli.errors import Refused
+from aitrade_cli.errors import BadInput, Refused
 from aitrade_cli.replay.lock import Lock, StoreInUse
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.checkpoints.folder import CheckpointFolder, set_aside, step_of
@@ -27,6 +27,24 @@ class RunInUse(Refused):
     default_hint = "wait for it, or name another `--run-dir`"
 
 
+def hold(folder: CheckpointFolder) -> Lock:
+    """Take a folder for this process alone, then remove what a killed writer left half-done.
+
+    Raises:
+        RunInUse: another process trains in it; nothing of its was touched.
+        BadInput: it cannot be made or written.
+    """
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock = Lock(folder.path)
+    except StoreInUse:
+        raise RunInUse(f"another process trains in `{folder.path.parent}`") from None
+    except OSError as error:
+        raise BadInput(f"cannot write to `{folder.path}`: {error.strerror}") from error
+    folder.prepare()
+    return lock
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """When checkpoints are written, and what is in them.
@@ -35,7 +53,8 @@ class Policy:
         every_steps: optimizer steps between two; 0 writes them after passes only.
         every_epochs: passes between two; the best pass and the last one are always written.
         keep: newest that stay; the best stays besides.
-        weights_only: a third of the size, and no run can go on from it.
+        weights_only: a third of the size, and no run can go on from it. Where weights are
+            averaged it is the average: what was validated, and what the run would keep.
     """
 
     every_steps: int = 0
@@ -67,6 +86,7 @@ class Keeper(Callback):
         policy: when and what.
         say: told what the user should know.
         damaged: newer files that were passed over when this run went on; set aside at the start.
+        lock: of the folder, where the caller holds it already and gives it free itself.
     """
 
     name = "checkpoints"
@@ -78,12 +98,13 @@ class Keeper(Callback):
         policy: Policy = USUAL,
         say: Say = lambda _: None,
         damaged: Sequence[Path] = (),
+        lock: Lock | None = None,
     ) -> None:
         self.folder, self.key, self.policy, self.say = folder, dict(key), policy, say
         self.damaged = damaged
         self.tally = Tally()
         self.writer = Writer(self.written, self.not_written)
-        self.lock: Lock | None = None
+        self.lock, self.lent = lock, lock is not None
         self.due = False
         self.news: SimpleQueue[str] = SimpleQueue()  # from the writing thread
 
@@ -91,11 +112,8 @@ class Keeper(Callback):
         """Take the folder for this run alone."""
         if run.placement.rank > 0:
             return
-        self.folder.prepare()
-        try:
-            self.lock = Lock(self.folder.path)
-        except StoreInUse:
-            raise RunInUse(f"another process trains in `{self.folder.path.parent}`") from None
+        if self.lock is None:
+            self.lock = hold(self.folder)
         for path in self.damaged:
             set_aside(path)
 
@@ -124,8 +142,9 @@ class Keeper(Callback):
             self.writer.wait()
         finally:
             self.tell()
-            if self.lock is not None:
+            if self.lock is not None and not self.lent:
                 self.lock.release()
+                self.lock = None
 
     def save(self, run: Run, *, best: bool) -> None:
         self.due = False
@@ -140,7 +159,8 @@ class Keeper(Callback):
             "key": self.key,
         }
         if self.policy.weights_only:
-            state = {"format": state["format"], "weights": state["weights"]}
+            weights = state["best"] if best else kept_now(run, state)
+            state = {"format": state["format"], "weights": weights}
         self.writer.save(self.folder.file(run.step, best=best), state, head)
 
     def written(self, cost: Cost) -> None:
@@ -157,3 +177,8 @@ class Keeper(Callback):
     def tell(self) -> None:
         while not self.news.empty():
             self.say(self.news.get())
+
+
+def kept_now(run: Run, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights that this moment's pass would be judged by."""
+    return state["weights"] if run.average is None else run.average.weights
