@@ -34,7 +34,8 @@ class LeakCheck:
 
     Attributes:
         windows: training and validation windows that stayed the same, byte by byte, when every
-            bar after the last of them became another market.
+            bar after the last of them became another market. What is learned of the training part
+            alone, scale and band, also stayed when every bar after its last label did.
         shuffled_accuracy: on real validation labels, after training on shuffled ones.
         chance: accuracy of the most frequent class, four standard errors on top.
     """
@@ -54,7 +55,11 @@ class LeakCheck:
 
 
 def another_future(bars: Bars, plan: Plan, parts: FoldExamples) -> LeakCheck:
-    """Change every bar after the last window, then after the last label, and look again.
+    """Change every bar after a last window or label that counts, and look again.
+
+    Three times: after the last window that is learned from or stopped by, after the last label of
+    those, and after the last label of the training part alone. The validation part is the future
+    of what is learned, too: a scale that was fitted to it is a leak.
 
     Raises:
         FutureLeaks: something that is learned changed.
@@ -73,7 +78,28 @@ def another_future(bars: Bars, plan: Plan, parts: FoldExamples) -> LeakCheck:
                 raise FutureLeaks(f"a {name} {what} changes when only later bars do")
     if parts.preprocessing != labels.preprocessing or parts.band != labels.band:
         raise FutureLeaks("the normalization or the labels' band changes when only later bars do")
+    refuse_later_fit(bars, plan, parts)
     return LeakCheck(len(parts.training) + len(parts.validation))
+
+
+def refuse_later_fit(bars: Bars, plan: Plan, parts: FoldExamples) -> None:
+    """Change every bar after the last label of the training part.
+
+    Raises:
+        FutureLeaks: what the training part alone decides changed.
+    """
+    horizon = plan.labelling.horizon
+    train_stop = parts.validation_start - (horizon + plan.window - 1)
+    changed = changed_from(bars, warmup_rows(plan.features) + train_stop + horizon)
+    other = examples_of(changed, plan, parts.fold)
+    if parts.preprocessing != other.preprocessing or parts.band != other.band:
+        raise FutureLeaks(
+            "the normalization or the labels' band changes when only bars after the training part"
+            " do"
+        )
+    same = np.array_equal(parts.training.windows, other.training.windows)
+    if not same or not np.array_equal(parts.training.classes, other.training.classes):
+        raise FutureLeaks("a training window or label changes when only bars after its part do")
 
 
 def changed_from(bars: Bars, row: int) -> Bars:
@@ -85,7 +111,7 @@ def changed_from(bars: Bars, row: int) -> Bars:
 
 
 def shuffled_labels(
-    network: nn.Module, training: Examples, validation: Examples, recipe: Recipe
+    network: nn.Module, training: Examples, validation: Examples, recipe: Recipe, horizon: int
 ) -> tuple[float, float]:
     """Train on labels in another order; accuracy on real ones, and what chance may reach.
 
@@ -94,6 +120,7 @@ def shuffled_labels(
         training: windows, with labels to shuffle.
         validation: later windows with labels of their own.
         recipe: of the run; two epochs of it are enough to see a leak.
+        horizon: bars ahead that a label averages.
     """
     shuffled = Examples(training.windows, in_another_order(training.classes, recipe.seed))
     short = replace(recipe, epochs=min(SHUFFLED_EPOCHS, recipe.epochs), early_stop="")
@@ -102,7 +129,7 @@ def shuffled_labels(
     accuracy = float((said == validation.classes).mean())
     frequent = float(np.bincount(validation.classes).max() / len(validation))
     # Overlapping labels are near copies of each other: one in a horizon counts.
-    error = math.sqrt(frequent * (1 - frequent) / max(1, len(validation) // 12))
+    error = math.sqrt(frequent * (1 - frequent) / max(1, len(validation) // horizon))
     return accuracy, frequent + BEYOND_CHANCE * error
 
 
