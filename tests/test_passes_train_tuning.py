@@ -104,5 +104,5 @@ def test_what_processes_cannot_share_is_refused(other: dict[str, Any]) -> None:
 
 
 def test_adapters_and_processes_that_do_not_wait_exclude_each_other(base: Path) -> None:
-    with pytest.raises(Usage, match="takes no adapters"):
+    with pytest.raises(NotTogether, match="`hogwild` and `lora` together"):
         train(asked(str(base), training__hogwild=2, training__lora="r=2"), "wild.pt")

@@ -22,7 +22,6 @@ from aitrade_cli.training.hogwild import (
     HogwildFit,
     HogwildSettings,
     Pace,
-    refuse_optimizer,
     refuse_unsharable,
     run_wild,
 )
@@ -92,12 +91,6 @@ def test_adapters_are_refused() -> None:
     adapt(network, LoraSettings(rank=1))
     with pytest.raises(CannotRunWild, match="computed from others"):
         refuse_unsharable(network)
-
-
-def test_an_optimizer_with_moments_is_refused() -> None:
-    refuse_optimizer("sgd")
-    with pytest.raises(CannotRunWild, match="`adamw` keeps moments"):
-        refuse_optimizer("adamw")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.loop import Labels
+from aitrade_cli.training.placement import Alone
 from aitrade_cli.training.randomness import apart, generators, set_generators
 from aitrade_cli.training.run import Hooks, Recipe, Run, State, pursue
 from tests.test_training_loop import planted
@@ -201,3 +202,38 @@ def test_a_callback_may_end_the_run_and_its_reason_is_told() -> None:
 
     fit = pursue(noisy(), data(), RECIPE, hooks=Hooks(callbacks=(Stops(),)))
     assert (fit.steps, len(fit.epochs), fit.stopped) == (3, 1, "three is enough")
+
+
+class OtherProcess(Alone):
+    """The second of several that share a run."""
+
+    rank = 1
+
+
+def test_each_process_draws_masks_of_its_own_from_the_same_order() -> None:
+    ends, orders = [], []
+    for placement in (Alone(), OtherProcess(), OtherProcess()):
+        network, rows = noisy(), []
+        goal = data()
+        plain = goal.loss
+        goal.loss = lambda net, asked, rows=rows, plain=plain: (  # type: ignore[method-assign]
+            rows.append(asked.tolist()), plain(net, asked))[1]  # fmt: skip
+        pursue(network, goal, Recipe(epochs=1, batch=32, seed=3), placement=placement)
+        ends.append(network.state_dict())
+        orders.append(rows)
+    assert orders[0] == orders[1] == orders[2]
+    assert all(torch.equal(ends[1][name], ends[2][name]) for name in ends[1])
+    assert not torch.equal(ends[0]["head.weight"], ends[1]["head.weight"])
+
+
+def test_a_process_that_goes_on_does_not_take_up_the_masks_of_another() -> None:
+    taker = Counts(10)
+    pursue(noisy(), data(), RECIPE, hooks=Hooks(callbacks=(taker,)))
+    assert taker.taken is not None
+    ends = []
+    for placement in (Alone(), OtherProcess(), OtherProcess()):
+        network = noisy()
+        pursue(network, data(), RECIPE, state=reopened(taker.taken), placement=placement)
+        ends.append(network.state_dict()["head.weight"])
+    assert torch.equal(ends[1], ends[2])
+    assert not torch.equal(ends[0], ends[1])

@@ -365,7 +365,7 @@ TRAINING: Final = (
         "Data loading: workers, prefetch and shared memory, chosen by measurement",
         "train",
         "aitrade_cli.checks.train_extras:loader_is_found",
-        "aitrade train fixtures/recipes/quick.toml --dry-run",
+        "aitrade train fixtures/recipes/quick.toml --workers auto --dry-run",
     ),
     Row(
         "T13",
@@ -385,7 +385,7 @@ TRAINING: Final = (
         "T15",
         "Batch-size finder: the largest that fits, the fastest, multiples of eight",
         "train",
-        "aitrade_cli.checks.train:batches_are_found",
+        "aitrade_cli.checks.train_batches:batches_are_found",
         "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"
         " --batch auto --dry-run",
     ),

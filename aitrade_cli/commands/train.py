@@ -118,6 +118,10 @@ def train(
     tensorboard: Annotated[
         bool, option("--tensorboard", help="Write event files into the run's folder")
     ] = False,
+    workers: Annotated[
+        str | None,
+        option("--workers", metavar="N", help="Processes that cut batches ahead, or `auto`"),
+    ] = None,
     dry_run: Annotated[
         bool, option("--dry-run", help="Say what would run and what it takes; train nothing")
     ] = False,
@@ -137,7 +141,7 @@ def train(
     from aitrade_cli.passes.train.dry_run import dry_run as would_run
     from aitrade_cli.passes.train.pictures import figure_of, save_pictures
     from aitrade_cli.passes.train.recipe_file import template
-    from aitrade_cli.passes.train.settings import batch_of, settings_of
+    from aitrade_cli.passes.train.settings import batch_of, settings_of, workers_of
     from aitrade_cli.report.plot import check_plot, save_plot
 
     flags = {
@@ -153,6 +157,7 @@ def train(
         **{"spread.devices": devices, "spread.shard": shard, "spread.offload": offload or None},
         "spread.compress_gradients": compress_gradients,
         **{"training.lora": lora, "training.hogwild": hogwild},
+        "training.workers": workers_of(workers),
         **{"split.folds": folds, "report.leaks": leaks, "report.tensorboard": tensorboard or None},
     }
     if init is not None:
@@ -166,16 +171,18 @@ def train(
             report = would_run(settings, say)
         emit(report, command="train", as_json=as_json)
         return
-    target = output_name(settings.arch.partition(":")[0], output, ".pt", force=force)
+    source, ending = settings.named_after
+    target = output_name(source, output, ending, force=force)
     with progress("train", as_json=as_json) as say:
         made = run(settings, target, say)
     if made is None:
         return  # torchrun's other processes have nothing to tell
     write_output(target, made.data, force=force)
+    told = made.report
     if settings.run_dir is not None:
-        save_pictures(settings.run_dir, made.report, made.judged)
+        told = save_pictures(settings.run_dir, told, made.judged)
     if plot:
-        save_plot(plot, figure_of(made.report, made.judged))
-    emit(made.report, command="train", as_json=as_json, artefact=target)
-    if not made.report.passed:
+        save_plot(plot, figure_of(told, made.judged))
+    emit(told, command="train", as_json=as_json, artefact=target)
+    if not told.passed:
         raise typer.Exit(1)

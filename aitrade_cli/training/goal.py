@@ -41,11 +41,12 @@ class Objective(Protocol):
     Attributes:
         helper: trained along with the network and thrown away after, such as a projection.
 
-    Two methods more are asked for where they are there. ``share(network, rows, window)`` is what
+    Three methods more are asked for where they are there. ``share(network, rows, window)`` is what
     some rows contribute to the loss over a whole window of rows, so that the shares of its parts
     add up to ``loss(network, window)``; without it each row weighs the same, which is wrong
     where some carry no label. ``figures(network)`` names other figures of the validation
-    windows, such as the Sharpe ratio, right after ``validation_loss``.
+    windows, such as the Sharpe ratio, right after ``validation_loss``. ``coming(parts)`` is told
+    at the start of a pass which rows will be asked for, in this order.
     """
 
     helper: nn.Module

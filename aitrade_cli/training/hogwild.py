@@ -142,19 +142,6 @@ def refuse_unsharable(network: nn.Module) -> None:
         raise CannotRunWild("weights that are computed from others cannot be sent to a process")
 
 
-def refuse_optimizer(name: str) -> None:
-    """Only plain descent has no state of its own.
-
-    Raises:
-        CannotRunWild: the optimizer keeps moments.
-    """
-    if name != "sgd":
-        raise CannotRunWild(
-            f"`{name}` keeps moments of each weight, which processes that do not wait would tear",
-            hint="train with plain gradient descent: `--optimizer sgd`",
-        )
-
-
 class _Wild:
     """What this process does between its own updates."""
 
@@ -276,7 +263,6 @@ __all__ = [
     "CannotRunWild",
     "HogwildFit",
     "HogwildSettings",
-    "refuse_optimizer",
     "refuse_unsharable",
     "run_wild",
 ]

@@ -31,10 +31,9 @@ FEATURES: Final = (
     "ddp",
     "shard",
     "offload",
-    "deepspeed",
     "lora",
     "hogwild",
-    "vmap",
+    "workers",
 )
 
 
@@ -119,15 +118,24 @@ TABLE: Final[tuple[Pair, ...]] = (
     Pair("hogwild", "average", "an average has to see every step in order", "drop one of them"),
     Pair("hogwild", "early_stop", "it stops by the validation loss alone", "`--patience`"),
     Pair("hogwild", "activation_checkpointing", "its steps are small on purpose", "drop one"),
+    Pair(
+        "hogwild",
+        "workers",
+        "its processes cut their windows out of shared memory themselves",
+        "leave `--workers` out",
+    ),
+    Pair("lora", "ddp", "adapters are proven in one process", "leave `--devices` out"),
+    Pair("lora", "shard", "adapters are proven on whole weights", "leave `--shard` out"),
     Pair("ddp", "shard", "sharding spreads the batch already", "leave `--shard` or DDP out"),
 )
 
 
-def refuse_illegal(features: Collection[str]) -> None:
+def refuse_illegal(features: Collection[str], *, warn: bool = True) -> None:
     """Stop before a run that would be wrong, and warn of one that is not equal to a plain run.
 
     Args:
         features: of `FEATURES`, those that the run would have.
+        warn: of pairs that run together.
 
     Raises:
         NotTogether: with the reason.
@@ -140,7 +148,8 @@ def refuse_illegal(features: Collection[str]) -> None:
             told = f"`{pair.one}` and `{pair.other}` together: {pair.reason}"
             if pair.refused:
                 raise NotTogether(told, hint=pair.hint)
-            warnings.warn(NotEqual(told), stacklevel=2)
+            if warn:
+                warnings.warn(NotEqual(told), stacklevel=2)
 
 
 def features_of(recipe: Recipe, network: nn.Module, placement: Placement) -> frozenset[str]:

@@ -184,12 +184,15 @@ class Loader:
 
         One pass at a time: beginning another ends the one before.
         """
-        parts = order.split(size)
+        yield from self.in_parts(order.split(size))
+
+    def in_parts(self, parts: Sequence[Int64[Tensor, " _"]]) -> Iterator[Batch]:
+        """A batch for each part, of any size; one pass at a time."""
         if self.settings.workers == 0:
             for rows in parts:
                 yield self._placed(self.source.batch(rows))
             return
-        self._order.rows = parts
+        self._order.rows = tuple(parts)
         if self._workers is None:
             self._workers = DataLoader(
                 _ByBatch(self.source),
@@ -199,6 +202,8 @@ class Loader:
                 prefetch_factor=self.settings.prefetch,
                 pin_memory=self.settings.pinned,
                 persistent_workers=True,
+                # Its own: else it would draw from the generator that dropout draws from.
+                generator=torch.Generator().manual_seed(torch.initial_seed()),
             )
         self._iterator = iter(self._workers)
         for batch in self._iterator:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,13 +37,27 @@ class Examples:
         return len(self.classes)
 
 
+@runtime_checkable
+class Feed(Protocol):
+    """Who cuts batches ahead of use: `feeding.Feeder`."""
+
+    def coming(self, parts: Iterable[Tensor]) -> None: ...
+
+    def draw(self, rows: Int64[np.ndarray, " n"]) -> tuple[Tensor, ...]: ...
+
+
 @dataclass
 class Labels:
-    """Cross-entropy with the classes."""
+    """Cross-entropy with the classes.
+
+    Attributes:
+        feed: hands out training windows that were cut ahead of use; None cuts them when asked.
+    """
 
     training: Examples
     validation: Examples
     helper: nn.Module = field(default_factory=nn.Identity)
+    feed: Feed | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return min(len(self.training), len(self.training) * len(self.validation))
@@ -64,8 +79,22 @@ class Labels:
         self, network: nn.Module, rows: Int64[np.ndarray, " n"]
     ) -> tuple[Float[Tensor, "n klass"], Int64[Tensor, " n"]]:
         """Logits of these training windows, and their classes beside them."""
-        logits = network(tensor_of(self.training.windows[rows]).to(device_of(network)))
-        return logits, torch.from_numpy(self.training.classes[rows]).to(logits.device)
+        windows, classes = self.drawn(rows)
+        logits = network(windows.to(device_of(network)))
+        return logits, classes.to(logits.device)
+
+    def drawn(self, rows: Int64[np.ndarray, " n"]) -> tuple[Tensor, Tensor]:
+        """These training windows and their classes, on the CPU."""
+        if self.feed is None:
+            classes = torch.from_numpy(self.training.classes[rows])
+            return tensor_of(self.training.windows[rows]), classes
+        windows, classes = self.feed.draw(rows)
+        return windows, classes
+
+    def coming(self, parts: Iterable[Tensor]) -> None:
+        """What a pass will ask for, in this order."""
+        if self.feed is not None:
+            self.feed.coming(parts)
 
     def validation_loss(self, network: nn.Module) -> float:
         return cross_entropy(logits_of(network, self.validation.windows), self.validation.classes)

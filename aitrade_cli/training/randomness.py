@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,19 +13,37 @@ import torch
 
 
 @contextmanager
-def apart(seed: int, *, cuda: bool = False) -> Iterator[None]:
-    """Seed torch, numpy and Python for a run, and put them back as they were after it."""
+def apart(seed: int, *, rank: int = 0, cuda: bool = False) -> Iterator[None]:
+    """Seed torch, numpy and Python for a run, and put them back as they were after it.
+
+    Args:
+        seed: of the run.
+        rank: of this process, from 0: each draws numbers of its own.
+        cuda: keep the generators of GPUs apart too.
+    """
     python, words = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if cuda else ()
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
+        sow(seed_of(seed, rank))
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(words)
+
+
+def sow(seed: int) -> None:
+    """Seed every generator."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def seed_of(seed: int, rank: int, step: int = 0) -> int:
+    """The run's own seed for process 0; for the others one that follows from it."""
+    if rank == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {rank} {step}".encode()).digest()[:7])
 
 
 def generators(*, cuda: bool = False) -> dict[str, Any]:
@@ -43,6 +62,14 @@ def generators(*, cuda: bool = False) -> dict[str, Any]:
             "gauss": float(gauss),
         },
     }
+
+
+def go_on_drawing(state: Mapping[str, Any], seed: int, rank: int, step: int) -> None:
+    """Take generators up after ``step`` steps; those kept are process 0's, others sow anew."""
+    if rank == 0:
+        set_generators(state)
+    else:
+        sow(seed_of(seed, rank, step))
 
 
 def set_generators(state: Mapping[str, Any]) -> None:

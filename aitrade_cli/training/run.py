@@ -25,7 +25,7 @@ from aitrade_cli.training.legality import (
 from aitrade_cli.training.offloading import refuse_inference_offload
 from aitrade_cli.training.placement import Alone, Placement, copy_of
 from aitrade_cli.training.precision import answers_in_float32
-from aitrade_cli.training.randomness import apart, generators, set_generators
+from aitrade_cli.training.randomness import apart, generators, go_on_drawing
 from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.schedules import Schedule
 from aitrade_cli.training.state import Epoch, Position, State, own_memory
@@ -80,9 +80,9 @@ def pursue(
     if not len(objective) or recipe.epochs < 1:
         raise BadInput("nothing to train on: examples and epochs must both be at least one")
     refuse_inference_offload(network)
-    cuda = device_of(network).type == "cuda"
-    with apart(recipe.seed, cuda=cuda), pool_of(threads_for(network)):
-        run = Run(network, objective, recipe, hooks, build, placement or Alone())
+    cuda, where = device_of(network).type == "cuda", placement or Alone()
+    with apart(recipe.seed, rank=where.rank, cuda=cuda), pool_of(threads_for(network)):
+        run = Run(network, objective, recipe, hooks, build, where)
         try:
             if state is not None:
                 run.go_on_from(state)
@@ -209,7 +209,10 @@ class Run:
             self.rows = torch.randperm(len(self.objective), generator=self.order)
             self.stepper.forget()
             self.pass_step = 0
-        for window in self.rows.split(self.recipe.batch)[self.pass_step :]:
+        windows = self.rows.split(self.recipe.batch)[self.pass_step :]
+        if (announce := getattr(self.objective, "coming", None)) is not None:
+            announce(self.stepper.asked_for(windows))
+        for window in windows:
             self.one_step(window)
             if self.stopped:
                 break
@@ -291,4 +294,4 @@ class Run:
         for callback in self.hooks.callbacks:
             if callback.name in state.callbacks:
                 callback.restore(state.callbacks[callback.name])
-        set_generators(state.random)
+        go_on_drawing(state.random, self.recipe.seed, self.placement.rank, self.step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from jaxtyping import Int64
 from torch import Tensor, nn
@@ -75,6 +75,15 @@ class Stepper:
                 # Gradients are averaged over the processes; the shares are to be added up.
                 self.backward(share * self.placement.world if self.placement.world > 1 else share)
             self.note(share, len(window))
+
+    def asked_for(self, windows: Sequence[Int64[Tensor, " _"]]) -> Iterator[Tensor]:
+        """The rows of each loss that steps on these windows will take in this process."""
+        for window in windows:
+            mine = self.placement.rows(window)
+            whole = self.placement.world == 1 and self.recipe.accumulate == 1
+            yield from (
+                one for one in ((mine,) if whole else self.parts_of(mine, window)) if len(one)
+            )
 
     def parts_of(
         self, mine: Int64[Tensor, " k"], window: Int64[Tensor, " n"]

@@ -49,10 +49,11 @@ def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | 
     world = devices_for(settings, say)
     if world == 1 and settings.values["spread.shard"] == "none":
         return train_here(settings, output, say)
-    ready = prepare(settings, say)  # what is measured, is measured once
+    ready = prepare(settings, say, world)  # what is measured, is measured once
     threads = max(1, torch.get_num_threads() // world)
     made = spread(work, (told(settings, ready), output), world=world, threads=threads, say=say)
-    report = replace(made.report, leaks=ready.leaks, precision=ready.precision, batch=ready.batch)
+    found = ready.found
+    report = replace(made.report, leaks=ready.leaks, precision=found.precision, batch=found.batch)
     return replace(made, report=report)
 
 
@@ -103,6 +104,7 @@ def told(settings: Settings, ready: Prepared) -> Settings:
     found = {
         "training.batch": ready.recipe.batch,
         "training.amp": ready.recipe.precision,
-        "report.leaks": "none",
+        "training.workers": ready.found.loader.workers,
     }
-    return replace(settings, values={**settings.values, **found}, recipe=ready.recipe)
+    values = {**settings.values, **found}
+    return replace(settings, values=values, recipe=ready.recipe, proven=True)

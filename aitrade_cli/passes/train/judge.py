@@ -105,11 +105,22 @@ def deflated_of(
     return deflate(told, looks or [told.sharpe])
 
 
-def card_of(arch: Arch, parts: FoldExamples, bars: Bars, step: Step) -> Card:
-    """Everything that later commands need: sample, preprocessing, decision, history."""
+def card_of(
+    arch: Arch, parts: FoldExamples, bars: Bars, step: Step, until_ns: int | None = None
+) -> Card:
+    """Everything that later commands need: sample, preprocessing, decision, history.
+
+    Args:
+        arch: of the network.
+        parts: the fold that it was trained on.
+        bars: of that fold.
+        step: of the history.
+        until_ns: last bar that was learned from, where that is later than the fold's own.
+    """
+    until = parts.trained_until_ns if until_ns is None else until_ns
     window, features = parts.preprocessing.window, len(parts.preprocessing.features)
     source = (bars.symbol, bars.source_sha256)
-    choice = sample_of(parts.series, window, parts.trained_until_ns, *source, *SAMPLE_WINDOWS)
+    choice = sample_of(parts.series, window, until, *source, *SAMPLE_WINDOWS)
     time = window if arch.name in FIXED_TIME else "time"
     return Card(
         inputs=(TensorSpec("window", ("batch", time, features)),),
@@ -119,5 +130,5 @@ def card_of(arch: Arch, parts: FoldExamples, bars: Bars, step: Step) -> Card:
         decision=Decision(),
         sample=choice.sample,
         history=(step,),
-        trained_until_ns=parts.trained_until_ns,
+        trained_until_ns=until,
     )

@@ -7,14 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from aitrade_cli.errors import Usage
 from aitrade_cli.passes.train.network import start_of
 from aitrade_cli.passes.train.parts import adapters_of, build_of, placement_of
 from aitrade_cli.passes.train.prepare import Prepared
-from aitrade_cli.passes.train.settings import Settings
-from aitrade_cli.passes.train.tuning import Tuned, refuse_without_base, train_wild
+from aitrade_cli.passes.train.tuning import Tuned, train_wild
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.distributed.group import Seat
+from aitrade_cli.training.feeding import fed
 from aitrade_cli.training.goal import Fit, Hooks
 from aitrade_cli.training.hogwild import HogwildFit
 from aitrade_cli.training.placement import Placement
@@ -69,19 +68,11 @@ def learn(
 
     Raises:
         AdaptersDoNotWork: a promise of the adapters does not hold.
-        Usage: adapters without a base model, or two things that exclude each other.
         BadInput: see `pursue`.
     """
     settings = ready.settings
     workers = settings.values["training.hogwild"]
-    refuse_without_base(settings.lora, settings.base)
-    refuse_several_devices(settings, seat)
     if workers:
-        if settings.run_dir is not None or settings.lora is not None:
-            raise Usage(
-                "`--hogwild` keeps no states to go on from, and takes no adapters",
-                hint="leave `--run-dir` and `--lora` out",
-            )
         fit, wild = train_wild(network, objective, ready.recipe, workers)
         return network, Learned(fit, wild=wild)
     adapters = adapters_of(settings)
@@ -89,32 +80,19 @@ def learn(
     if adapters is not None:
         adapters.prove(network, windows)
     placement = placement_of(settings, seat, device_of(network))
-    fit = pursue(
-        network,
-        objective,
-        ready.recipe,
-        hooks=Hooks(callbacks=callbacks),
-        state=state,
-        build=build_of(settings) if adapters is None else adapters.build(),
-        placement=placement,
-    )
+    with fed(objective, ready.found.loader):
+        fit = pursue(
+            network,
+            objective,
+            ready.recipe,
+            hooks=Hooks(callbacks=callbacks),
+            state=state,
+            build=build_of(settings) if adapters is None else adapters.build(),
+            placement=placement,
+        )
     if adapters is not None:
         return network, Learned(fit, adapters.fold_in(network, windows))
     return whole_of(ready, network, placement), Learned(fit)
-
-
-def refuse_several_devices(settings: Settings, seat: Seat | None) -> None:
-    """Neither adapters nor lock-free steps were proven over several processes.
-
-    Raises:
-        Usage: one of them was asked for, and several devices.
-    """
-    if seat is None or (settings.lora is None and not settings.values["training.hogwild"]):
-        return
-    raise Usage(
-        "`--lora` and `--hogwild` train in one place",
-        hint="leave `--devices` and `--shard` out",
-    )
 
 
 def whole_of(ready: Prepared, network: nn.Module, placement: Placement) -> nn.Module:

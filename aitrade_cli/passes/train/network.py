@@ -18,12 +18,14 @@ from aitrade_cli.model.artefact import Artefact
 from aitrade_cli.model.card import Arch
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
+from aitrade_cli.passes.train.recipe_file import NETWORK
 from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.training.history import plan_of
 from aitrade_cli.training.loop import fresh
 from aitrade_cli.training.walk import Plan
 
 OWN_INPUTS = frozenset(("features", "classes", "window"))
+PREFIX = f"{NETWORK}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,25 @@ def plan_for(settings: Settings, base: Artefact | None) -> Plan:
         return settings.plan
     own = plan_of(base.card, base.card.preprocessing)
     return replace(settings.plan, features=own.features, window=own.window, clip=own.clip)
+
+
+def own_values(settings: Settings, start: Start, plan: Plan) -> dict[str, Any]:
+    """The recipe's values; what a base model decides is the base model's."""
+    if start.base is None:
+        return dict(settings.values)
+    values = {name: one for name, one in settings.values.items() if not name.startswith(PREFIX)}
+    config = {
+        f"{PREFIX}{name}": value
+        for name, value in start.arch.config.items()
+        if name not in OWN_INPUTS and value is not None
+    }
+    cut = {"window": plan.window, "features": list(plan.features), "clip": plan.clip}
+    return {
+        **values,
+        "arch": start.arch.name,
+        **config,
+        **{f"split.{name}": value for name, value in cut.items()},
+    }
 
 
 def start_of(settings: Settings, plan: Plan, base: Artefact | None) -> Start:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import IO, Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
-from aitrade_cli.errors import BadInput, Missing
+from aitrade_cli.passes.train.metrics import METRICS, MetricsFile, TensorBoard
 from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.passes.train.tuning import Adapters
-from aitrade_cli.report.ndjson import to_data
-from aitrade_cli.training.build import PLAIN, Build
+from aitrade_cli.training.build import PLAIN, Build, adamw
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.hygiene import Hygiene
 from aitrade_cli.training.placement import Alone, Placement
+from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.run import Run
 from aitrade_cli.training.state import Epoch
 
 Say = Callable[[str], None]
-METRICS: Final = "metrics.jsonl"
 EVERY_S: Final = 2.0  # between two lines of progress
-LOGGED_STEPS: Final = 50  # steps between two lines of metrics
 
 
 def adapters_of(settings: Settings) -> Adapters | None:
@@ -42,6 +40,44 @@ def build_of(settings: Settings) -> Build:
         return Build(optimizer=sharded_adamw)
     adapters = adapters_of(settings)
     return PLAIN if adapters is None else adapters.build()
+
+
+def build_alone(settings: Settings) -> Build:
+    """The same for steps that are only measured: outside of a group nothing is shared out."""
+    wild = settings.values["training.hogwild"]
+    return replace(build_of(settings), optimizer=descent if wild else adamw)
+
+
+def descent(parameters: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """What processes do that do not wait for each other: it keeps no moments."""
+    return torch.optim.SGD(parameters, lr=recipe.learning_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the work of a run would be done, told before any process is started.
+
+    Attributes:
+        name: as a `Placement` has it.
+        features: words in `legality.FEATURES`.
+    """
+
+    name: str
+    features: frozenset[str] = frozenset()
+
+
+def place_of(settings: Settings, world: int) -> Place:
+    """The place of a run by ``world`` processes."""
+    shard, offload = settings.values["spread.shard"], settings.values["spread.offload"]
+    group = f"{world} process{'es' * (world > 1)}"
+    if shard == "full":
+        words = {"shard", "offload"} if offload else {"shard"}
+        return Place(f"{group}, fully sharded{', offloaded' if offload else ''}", frozenset(words))
+    if shard == "optimizer":
+        return Place(f"{group}, data parallel, optimizer shared out", frozenset({"ddp"}))
+    if world > 1:
+        return Place(f"{group}, data parallel", frozenset({"ddp"}))
+    return Place(Alone.name)
 
 
 def placement_of(settings: Settings, seat: Seat | None, device: torch.device) -> Placement:
@@ -64,9 +100,9 @@ def callbacks_of(
         return (Hygiene(),)
     callbacks: list[Callback] = [Hygiene(), Progress(name, say)]
     if settings.run_dir is not None:
-        callbacks.append(MetricsFile(settings.run_dir / METRICS))
+        callbacks.append(MetricsFile(settings.run_dir / METRICS, say))
         if settings.values["report.tensorboard"]:
-            callbacks.append(TensorBoard(settings.run_dir / "tensorboard"))
+            callbacks.append(TensorBoard(settings.run_dir / "tensorboard", say))
     return tuple(callbacks)
 
 
@@ -109,84 +145,3 @@ class Progress(Callback):
             return ""
         seconds = (self.clock() - self.began) / taken * (run.steps - run.step)
         return f", {seconds:.0f} s left" if seconds < 90 else f", {seconds / 60:.1f} min left"
-
-
-class MetricsFile(Callback):
-    """One JSON object a line: each epoch with its figures, and every fiftieth step."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file: IO[str] | None = None
-
-    def on_start(self, run: Run) -> None:
-        kept = [line for line in self.lines() if line.get("step", 0) <= run.step]
-        try:
-            self.file = self.path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"cannot write `{self.path}`: {error.strerror}") from error
-        for line in kept:
-            self.write(line)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What an earlier run wrote; a line that was cut off is left out."""
-        found = []
-        if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    continue
-        return found
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        if self.file is not None:
-            self.file.write(json.dumps(to_data(line), ensure_ascii=False) + "\n")
-            self.file.flush()
-
-    def on_step(self, run: Run) -> None:
-        if run.step % LOGGED_STEPS == 0:
-            rate = run.optimizer.param_groups[0]["lr"]
-            loss = run.stepper.mean() if run.placement.world == 1 else None
-            self.write(
-                {"kind": "step", "step": run.step, "training_loss": loss, "learning_rate": rate}
-            )
-
-    def on_epoch(self, run: Run, epoch: Epoch) -> None:
-        self.write({"kind": "epoch", "step": run.step, "skipped": run.skipped, **asdict(epoch)})
-
-    def on_end(self, run: Run) -> None:
-        del run
-        if self.file is not None:
-            self.file.close()
-
-
-class TensorBoard(Callback):
-    """The same figures as event files.
-
-    Raises:
-        Missing: the extra is not installed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError as error:
-            raise Missing(
-                "event files need the package tensorboard",
-                hint="pip install 'aitrade-cli[tensorboard]'",
-            ) from error
-        self.writer = SummaryWriter(str(folder))
-
-    def on_epoch(self, run: Run, epoch: Epoch) -> None:
-        told = {
-            "loss/training": epoch.training_loss,
-            "loss/validation": epoch.validation_loss,
-            **{f"validation/{name}": value for name, value in epoch.figures.items()},
-        }
-        for name, value in told.items():
-            if value is not None:
-                self.writer.add_scalar(name, value, run.step)
-
-    def on_end(self, run: Run) -> None:
-        del run
-        self.writer.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from aitrade_cli.errors import BadInput
 from aitrade_cli.passes.train.judge import Judged
 from aitrade_cli.passes.train.report import TrainReport
 from aitrade_cli.report.plot import Curve, Figure, Panel, save_plot
@@ -15,13 +17,28 @@ def figure_of(report: TrainReport, judged: Judged) -> Figure:
     return Figure(f"{report.arch} on {report.symbol or 'bars'}", panels, conditions(report))
 
 
-def save_pictures(folder: Path, report: TrainReport, judged: Judged) -> None:
-    """``loss.png`` and ``equity.png`` in the run's folder."""
+def save_pictures(folder: Path, report: TrainReport, judged: Judged) -> TrainReport:
+    """``loss.png`` and ``equity.png`` in the run's folder; what cannot be written is noted.
+
+    The model is trained and written by then: a full disk takes the pictures, not the report.
+
+    Returns:
+        The report, with a note where one is missing.
+    """
     told = conditions(report)
     title = f"{report.arch} on {report.symbol or 'bars'}"
     losses = [loss_panel(report), *figure_panels(report)]
-    save_plot(str(folder / "loss.png"), Figure(title, losses, told))
-    save_plot(str(folder / "equity.png"), Figure(title, [equity_panel(judged)], told))
+    figures = {
+        "loss.png": Figure(title, losses, told),
+        "equity.png": Figure(title, [equity_panel(judged)], told),
+    }
+    missing = []
+    for name, figure in figures.items():
+        try:
+            save_plot(str(folder / name), figure)
+        except BadInput as error:
+            missing.append(f"not drawn: {error}")
+    return replace(report, notes=(*report.notes, *missing))
 
 
 def loss_panel(report: TrainReport) -> Panel:

@@ -123,6 +123,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("training.early_stop", "", 'criteria: "sharpe:max:patience=5,drawdown:<0.2"'),
     Key("training.patience", USUAL.patience, "epochs to wait, where no criterion says", **least(1)),
     Key("training.fused", True, "one kernel for the optimizer step: faster"),
+    Key("training.workers", 0, "processes that cut batches ahead of use; -1 finds it", **least(-1)),
     Key("training.lora", "", "r=8: train adapters beside frozen weights of a base model"),
     Key("training.hogwild", 0, "processes that train without waiting; 0: none", **least(0)),
     Key("spread.devices", 1, "processes that share each batch, a GPU or core each", **least(1)),

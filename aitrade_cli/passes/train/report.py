@@ -25,11 +25,13 @@ class TrainReport:
         epochs: of the last fold, the one that was kept.
         limits_held: whether the kept weights hold every limit of ``early_stop``.
         test: figures of the untouched test part, asked for once, after training.
-        walk_forward: the same of the earlier folds, each trained from scratch.
+        walk_forward: the same of the earlier folds, each trained from where the last one began:
+            from scratch, or from the base model where it leaves their test parts untouched.
         validation: the kept epoch's Sharpe ratio against the luck of so many looks.
         precision: what products were computed in; ``batch``: where the size was found.
-        seconds: of the last fold's training, validation included.
-        limited_by: limits that no epoch held.
+        resumed_at: steps that were taken before this process took the run up.
+        seconds: of the last fold's training in this process, validation included;
+            ``windows_per_s``: learned from in that time.
     """
 
     output: str
@@ -53,6 +55,7 @@ class TrainReport:
     batch: BatchChoice | None
     device: str
     threads: int
+    resumed_at: int
     seconds: float
     windows_per_s: float
     file_bytes: int
@@ -137,11 +140,7 @@ def run_facts(report: TrainReport) -> Facts:
         ("Kept", f"epoch {report.best_epoch} of {len(report.epochs)}"),
         ("Steps", steps),
         ("Products in", f"{report.precision.precision}: {report.precision.why}"),
-        (
-            "Took",
-            f"{report.seconds:.1f} s, {report.windows_per_s:,.0f} windows/s, {report.device},"
-            f" {report.threads} thread{'s' * (report.threads > 1)}",
-        ),
+        ("Took", took_text(report)),
         ("Written", f"{report.output}, {bytes_text(report.file_bytes)}"),
     ]
     if report.batch is not None:
@@ -150,6 +149,17 @@ def run_facts(report: TrainReport) -> Facts:
     if report.run_dir is not None:
         rows.append(("Run folder", report.run_dir))
     return Facts("Run", rows)
+
+
+def took_text(report: TrainReport) -> str:
+    """Time and speed of this process' own steps."""
+    if report.resumed_at >= report.steps > 0:
+        return f"nothing: the run was over after step {report.steps:,}"
+    since = f", from step {report.resumed_at:,} on" if report.resumed_at else ""
+    return (
+        f"{report.seconds:.1f} s, {report.windows_per_s:,.0f} windows/s, {report.device},"
+        f" {report.threads} thread{'s' * (report.threads > 1)}{since}"
+    )
 
 
 def epochs_table(epochs: Sequence[Epoch]) -> Table:
@@ -186,8 +196,9 @@ def told_by(report: TrainReport) -> list[str]:
             f" {told.probability:.2f} {word} luck at 95 %"
         )
     if report.leaks is not None:
+        found = "" if report.leaks.edge else "no leak: "
         lines.append(
-            f"no leak: {report.leaks.windows:,} windows and labels stay the same in another future"
+            f"{found}{report.leaks.windows:,} windows and labels stay the same in another future"
         )
         if report.leaks.shuffled_accuracy is not None and report.leaks.chance is not None:
             lines.append(

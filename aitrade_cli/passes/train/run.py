@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -10,21 +11,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from aitrade_cli.errors import BadInput
-from aitrade_cli.files import replace as write_file
 from aitrade_cli.market.deflated import Deflated
 from aitrade_cli.model.artefact import Artefact, TorchWeights, dump
 from aitrade_cli.model.card import Step
 from aitrade_cli.model.provenance import versions
 from aitrade_cli.passes.train.judge import Judged, card_of, deflated_of, judge
-from aitrade_cli.passes.train.kept import Kept, kept_of
+from aitrade_cli.passes.train.kept import Kept, kept_of, taken
 from aitrade_cli.passes.train.learning import Learned, learn
 from aitrade_cli.passes.train.network import start_of
 from aitrade_cli.passes.train.parts import callbacks_of
 from aitrade_cli.passes.train.prepare import Prepared, prepare, resolved
 from aitrade_cli.passes.train.recipe_file import as_toml
 from aitrade_cli.passes.train.report import TrainReport
-from aitrade_cli.passes.train.settings import RECIPE_NAME, Settings
+from aitrade_cli.passes.train.settings import Settings
+from aitrade_cli.replay.lock import Lock
 from aitrade_cli.training.criteria import parse_criteria
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.goal import Fit
@@ -43,6 +43,7 @@ class Trained:
     learned: Learned
     judged: Judged
     seconds: float
+    resumed_at: int = 0  # steps of earlier processes
 
     @property
     def fit(self) -> Fit:
@@ -61,7 +62,7 @@ class Made:
 def train_here(
     settings: Settings, output: str, say: Say = lambda _: None, seat: Seat | None = None
 ) -> Made:
-    """Train one network a fold, each from scratch; the last, with most bars, is kept.
+    """Train one network a fold, all from the same start; the last, with most bars, is kept.
 
     Args:
         settings: what was asked for.
@@ -71,17 +72,17 @@ def train_here(
 
     Raises:
         BadInput, Refused: see `prepare`; a loss that is not finite.
+        RunInUse: another process trains in the run's folder.
     """
-    ready = prepare(settings, say)
+    ready = prepare(settings, say, 1 if seat is None else seat.world)
     first = seat is None or seat.rank == 0
-    kept = kept_of(settings, resolved(ready), ready.bars.source_sha256)
-    if settings.run_dir is not None and first:
-        keep_recipe(settings, ready)
-    judged = [
-        train_earlier(ready, number, parts, say, seat)
-        for number, parts in enumerate(ready.earlier, start=1)
-    ]
-    trained = train_last(ready, kept, say, seat)
+    kept = kept_of(ready)
+    with taken(ready, kept if first else None) as lock:
+        judged = [
+            train_earlier(ready, number, parts, say, seat)
+            for number, parts in enumerate(ready.split.earlier, start=1)
+        ]
+        trained = train_last(ready, kept, say, seat, lock)
     deflated = deflated_of(trained.network, ready.objective, trained.fit.epochs)
     artefact = artefact_of(ready, trained, [one.figures for one in judged], deflated)
     data = dump(artefact)
@@ -89,41 +90,27 @@ def train_here(
     return Made(data, report, trained.judged)
 
 
-def keep_recipe(settings: Settings, ready: Prepared) -> None:
-    """Put the resolved recipe, and the base model, into the run's folder.
-
-    What was measured is written as found: the same run elsewhere does not measure again.
-    """
-    run_dir = settings.run_dir
-    if run_dir is None or settings.resume:
-        return
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_file(run_dir / RECIPE_NAME, as_toml(resolved(ready)).encode())
-        if ready.start.base is not None:
-            write_file(run_dir / "base.pt", dump(ready.start.base))
-    except OSError as error:
-        raise BadInput(f"cannot write into `{run_dir}`: {error.strerror}") from error
-
-
-def train_last(ready: Prepared, kept: Kept | None, say: Say, seat: Seat | None) -> Trained:
+def train_last(
+    ready: Prepared, kept: Kept | None, say: Say, seat: Seat | None, lock: Lock | None
+) -> Trained:
     """The fold with most bars, from where an earlier run of it was cut off."""
     settings, network = ready.settings, ready.start.network
     callbacks = callbacks_of(settings, ready.start.arch.name, say, seat)
     state = None
     if kept is not None:
-        state, keeper = kept.taken_up(say)
+        state, keeper = kept.taken_up(say, lock)
         callbacks = (*callbacks, keeper)
     began = time.perf_counter()
     whole, learned = learn(ready, network, ready.objective, callbacks, seat, state)
     seconds = time.perf_counter() - began
-    return Trained(whole, learned, judge(whole, ready.parts, settings.costs), seconds)
+    judged = judge(whole, ready.parts, settings.costs)
+    return Trained(whole, learned, judged, seconds, 0 if state is None else state.position.step)
 
 
 def train_earlier(
     ready: Prepared, number: int, parts: FoldExamples, say: Say, seat: Seat | None
 ) -> Judged:
-    """An earlier fold, from scratch: how the recipe does on other bars."""
+    """An earlier fold, from the same start: how the recipe does on other bars."""
     settings = ready.settings
     network = start_of(settings, ready.plan, ready.start.base).network
     objective = objective_of(parts, settings.costs, stride=settings.values["split.stride"])
@@ -163,7 +150,7 @@ def artefact_of(
         **trained.learned.as_data(),
     }
     step = Step("train", told, measurements, versions(), None if base is None else base.sha256)
-    card = card_of(ready.start.arch, ready.parts, ready.bars, step)
+    card = card_of(ready.start.arch, ready.parts, ready.bars, step, ready.split.until_ns)
     if base is not None:
         card = replace(card, history=(*base.card.history, step))
     weights = {name: value.cpu() for name, value in trained.network.state_dict().items()}
@@ -202,13 +189,25 @@ def report_of(
         walk_forward=tuple(one.figures for one in earlier),
         validation=deflated,
         leaks=ready.leaks,
-        precision=ready.precision,
-        batch=ready.batch,
+        precision=ready.found.precision,
+        batch=ready.found.batch,
         device=device_of(trained.network).type,
         threads=min(threads_for(trained.network), torch.get_num_threads()),
+        resumed_at=trained.resumed_at,
         seconds=trained.seconds,
-        windows_per_s=len(ready.objective) * len(fit.epochs) / max(trained.seconds, 1e-9),
+        windows_per_s=windows_learned(ready, trained) / max(trained.seconds, 1e-9),
         file_bytes=size,
         run_dir=None if run_dir is None else str(run_dir),
-        notes=trained.learned.notes,
+        notes=(*ready.split.notes, *trained.learned.notes),
     )
+
+
+def windows_learned(ready: Prepared, trained: Trained) -> int:
+    """Windows that this process' own steps learned from."""
+    windows, batch = len(ready.objective), ready.recipe.batch
+
+    def until(step: int) -> int:
+        passes, rest = divmod(step, math.ceil(windows / batch))
+        return passes * windows + rest * batch
+
+    return until(trained.fit.steps) - until(trained.resumed_at)

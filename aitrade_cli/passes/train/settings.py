@@ -25,9 +25,9 @@ from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.walk import Plan
 
 RECIPE_NAME: Final = "recipe.toml"
-# May differ where a run is taken up; they give other sums.
-FIXED: Final = ("device", "spread.devices", "spread.shard", "spread.offload")
-
+BASE_NAME: Final = "base.pt"
+# May differ where a run is taken up; all but the workers give other sums.
+FIXED: Final = ("device", "spread.devices", "spread.shard", "spread.offload", "training.workers")
 
 ENGINES: Final = {"deepspeed": "DeepSpeed", "accelerate": "Accelerate"}  # by their packages
 
@@ -63,6 +63,7 @@ class Settings:
         resume: go on from what is in ``run_dir``.
         base: an artefact whose network and normalization are taken up; None starts fresh.
         force: write over an earlier run in ``run_dir``.
+        proven: another process looked for leaks already, and did not find any.
     """
 
     values: Mapping[str, Any]
@@ -73,10 +74,18 @@ class Settings:
     resume: bool = False
     base: str | None = None
     force: bool = False
+    proven: bool = False
 
     @property
     def arch(self) -> str:
         return self.values["arch"]
+
+    @property
+    def named_after(self) -> tuple[str, str]:
+        """What a model without a name of its own is called after, and what is put behind it."""
+        if self.base is None:
+            return self.arch.partition(":")[0], ".pt"
+        return (self.arch.partition(":")[0] if self.resume else self.base), ".trained.pt"
 
     @property
     def network(self) -> dict[str, Any]:
@@ -173,6 +182,19 @@ def batch_of(text: str | None) -> int | None:
     return int(text)
 
 
+def workers_of(text: str | None) -> int | None:
+    """``2`` as a number, ``auto`` as -1: to be found.
+
+    Raises:
+        Usage: neither.
+    """
+    if text is None or text == "auto":
+        return None if text is None else -1
+    if not text.isdecimal():
+        raise Usage(f"`--workers {text}` is no number of processes", hint="a number, or `auto`")
+    return int(text)
+
+
 def refuse_other_engines(shard: object) -> None:
     """Name an engine that shards too, and say why it is not the one that does here.
 
@@ -220,7 +242,7 @@ def refuse_beside_resume(
 
 def told_base(folder: Path) -> str | None:
     """The model that the run in a folder started from."""
-    beside = folder / "base.pt"
+    beside = folder / BASE_NAME
     return str(beside) if beside.is_file() else None
 
 
