@@ -74,6 +74,7 @@ REFUSED: dict[str, list[Any]] = {
     "data": ["a", "b"],
     "symbol": ["a", "b"],
     "split.folds": [1, 2],
+    "training.workers": [0, 1],
     "split.test_rows": [128, 256],
     "split.validation_share": [0.1, 0.2],
     "training.lora": ["", "r=8"],

@@ -44,7 +44,9 @@ FIXED: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("data", "symbol", "costs"), JUDGED),
         # With fewer test rows, one trial is judged by bars that are another's unseen test.
         **dict.fromkeys(("split.test_rows", "split.validation_share"), JUDGED),
-        **dict.fromkeys(("split.folds", "spread", "checkpoint", "report"), UNUSED),
+        **dict.fromkeys(
+            ("split.folds", "training.workers", "spread", "checkpoint", "report"), UNUSED
+        ),
         **dict.fromkeys(("training.lora", "training.hogwild"), ALONE),
     }
 )
