@@ -53,6 +53,9 @@ def test_json_is_an_object_for_every_reading_and_one_for_the_report(
         ((), 2, "--pid NUMBER"),
         (("--pid", PID, "script.py"), 2, "--pid NUMBER"),
         (("--pid", PID, "--plot", "p.txt"), 2, "no picture"),
+        (("--pid", PID, "--flamegraph", "f.svg"), 2, "has no `--flamegraph`"),
+        (("--pid", PID, "--try-fixes"), 2, "has no `--try-fixes`"),
+        (("--pid", PID, "--jsonl", "pyproject.toml"), 6, "already exists"),
     ],
 )
 def test_what_cannot_be_watched_is_told(

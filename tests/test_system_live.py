@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from aitrade_cli.errors import BadInput
+from aitrade_cli.errors import BadInput, WouldOverwrite
 from aitrade_cli.report.blocks import view
 from aitrade_cli.report.draw import draw
 from aitrade_cli.system.live import job as job_module
@@ -27,7 +27,7 @@ from aitrade_cli.system.live.moment import Reading, moment_between
 from aitrade_cli.system.live.openmetrics import openmetrics
 from aitrade_cli.system.live.report import LEVELS, LiveNow, figure_of, sparkline
 from aitrade_cli.system.live.ring import Ring
-from aitrade_cli.system.live.watcher import Outlets, Watcher, watch
+from aitrade_cli.system.live.watcher import Outlets, Watcher, ready, watch
 
 JOB = JobSample("train", 2, 0, 5, 1.5, 10**6, None, None, None, 300, 7, 8)
 MACHINE = MachineSample({"cpu": 10.0, "io": 1.0}, 0.5, 4, None, None, ())
@@ -166,6 +166,19 @@ def test_a_file_that_cannot_be_made_is_told_before_the_watch(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="cannot write"):
         watch(os.getppid(), outlets=Outlets(tmp_path / "file" / "a.prom"))
+
+
+@pytest.mark.parametrize("outlet", ["openmetrics", "jsonl"])
+def test_a_file_that_no_watch_wrote_is_not_replaced(tmp_path: Path, outlet: str) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("epoch 1\n")
+    outlets = Outlets(path) if outlet == "openmetrics" else Outlets(jsonl=path)
+    with pytest.raises(WouldOverwrite, match=r"train\.log"):
+        ready(outlets)
+    assert path.read_text() == "epoch 1\n"
+    ready(replace(outlets, force=True))
+    assert path.read_text() != "epoch 1\n"
+    ready(outlets)  # what it left itself is replaced without a word
 
 
 def families_in(text: str) -> set[str]:

@@ -71,5 +71,14 @@ class Driver:
         raise cls.NVMLError
 
 
+def test_a_driver_that_goes_away_ends_no_watch() -> None:
+    class Gone(Driver):
+        @staticmethod
+        def nvmlDeviceGetCount() -> int:  # noqa: N802
+            raise Driver.NVMLError
+
+    assert read_gpus(Gone) == ()
+
+
 def test_a_card_is_read_and_what_it_does_not_say_is_none() -> None:
     assert read_gpus(Driver) == (Gpu("card", 0.4, 5, 9, None, 61.0),)

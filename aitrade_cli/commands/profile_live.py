@@ -29,6 +29,7 @@ def watch_live(
     jsonl: str | None,
     keep: int,
     plot: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Watch a process; ends with 130 on ^C, the report printed."""
@@ -43,6 +44,7 @@ def watch_live(
         None if openmetrics is None else Path(openmetrics),
         None if jsonl is None else Path(jsonl),
         keep,
+        force,
     )
     with showing(as_json=as_json) as show:
         watched = watch(pid, seconds=seconds, interval_s=interval, outlets=outlets, show=show)
@@ -51,6 +53,20 @@ def watch_live(
     emit(watched.report, command="profile", as_json=as_json)
     if watched.report.interrupted:
         raise typer.Exit(130)
+
+
+def refuse_beside_live(
+    try_fixes: bool, flamegraph: str | None, trace: str | None, baseline: str | None
+) -> None:
+    """Refuse what a watch from outside cannot give.
+
+    Raises:
+        Usage: one of them was asked for.
+    """
+    asked = {"--try-fixes": try_fixes, "--flamegraph": flamegraph, "--trace": trace}
+    for name, value in {**asked, "--baseline": baseline}.items():
+        if value:
+            raise Usage(f"`--live` has no `{name}`", hint="profile the program without `--live`")
 
 
 @contextmanager

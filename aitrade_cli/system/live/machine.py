@@ -144,7 +144,10 @@ def read_gpus(nvml: Any) -> tuple[Gpu, ...]:  # noqa: ANN401
     if nvml is None:
         return ()
     found: list[Gpu] = []
-    for at in range(nvml.nvmlDeviceGetCount()):
+    count = 0
+    with suppress(nvml.NVMLError):  # a driver that went away
+        count = nvml.nvmlDeviceGetCount()
+    for at in range(count):
         with suppress(nvml.NVMLError):
             card = nvml.nvmlDeviceGetHandleByIndex(at)
             name, memory = nvml.nvmlDeviceGetName(card), nvml.nvmlDeviceGetMemoryInfo(card)

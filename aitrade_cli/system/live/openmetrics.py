@@ -15,6 +15,12 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from aitrade_cli.system.live.moment import Reading
 
 PREFIX = "aitrade_job"
+END = b"# EOF\n"
+
+
+def is_textfile(head: bytes) -> bool:
+    """Whether a file that begins so is one of ours, or still empty."""
+    return head == END or (head.startswith(b"# ") and b" aitrade_" in head)
 
 
 def openmetrics(reading: Reading, sampler_seconds: float) -> bytes:

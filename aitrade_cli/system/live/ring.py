@@ -9,6 +9,11 @@ from pathlib import Path
 from aitrade_cli.files import refresh
 
 
+def is_ring(head: bytes) -> bool:
+    """Whether a file that begins so was written by a `Ring` of moments."""
+    return head.startswith(b'{"unix_seconds": ')
+
+
 class Ring:
     """A JSONL file with the newest ``keep`` lines; while it is written, up to twice as many.
 

@@ -10,17 +10,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from aitrade_cli.errors import BadInput
+from aitrade_cli.errors import BadInput, WouldOverwrite
 from aitrade_cli.files import refresh
 from aitrade_cli.report.ndjson import to_data
 from aitrade_cli.system.live.job import Job
 from aitrade_cli.system.live.machine import Machine
 from aitrade_cli.system.live.moment import Moment, Reading, moment_between
-from aitrade_cli.system.live.openmetrics import openmetrics
+from aitrade_cli.system.live.openmetrics import END, is_textfile, openmetrics
 from aitrade_cli.system.live.report import Ended, LiveNow, LiveReport
-from aitrade_cli.system.live.ring import Ring
+from aitrade_cli.system.live.ring import Ring, is_ring
 
 INTERVAL_SECONDS: Final = 0.5
+HEAD_BYTES: Final = 4096  # of a file, to see whose it is
 MOMENTS_KEPT: Final = 7_200  # an hour at two a second; older ones are in the sums only
 
 Show = Callable[[LiveNow], None]
@@ -28,11 +29,12 @@ Show = Callable[[LiveNow], None]
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Files that are written while watching."""
+    """Files that are written while watching; one that is not ours is replaced by ``force`` only."""
 
     openmetrics: Path | None = None
     jsonl: Path | None = None
     keep: int = 1_000  # lines of the JSONL
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def watch(
         NotRunning: there is no such process.
         ProcessForbidden: it may not be read.
         BadInput: a file cannot be written.
+        WouldOverwrite: a file holds something that no watch wrote.
     """
     watcher = Watcher(pid, outlets or Outlets(), show or (lambda _: None))
     try:
@@ -193,16 +196,32 @@ class Watcher:
 
 
 def ready(outlets: Outlets) -> Ring | None:
-    """Make the folders and the ring; what cannot be written is told before the watch begins."""
+    """Make the folders and the ring; what cannot be written is told before the watch begins.
+
+    Raises:
+        WouldOverwrite: a file holds something that no watch wrote.
+        BadInput: a file cannot be written.
+    """
     try:
+        if not outlets.force:
+            refuse_foreign(outlets)
         for path in (outlets.openmetrics, outlets.jsonl):
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
         if outlets.openmetrics is not None:
-            refresh(outlets.openmetrics, b"# EOF\n")
+            refresh(outlets.openmetrics, END)
         return None if outlets.jsonl is None else Ring(outlets.jsonl, outlets.keep)
     except OSError as error:
         raise BadInput(f"cannot write `{error.filename}`: {error.strerror}") from error
+
+
+def refuse_foreign(outlets: Outlets) -> None:
+    for path, is_ours in ((outlets.openmetrics, is_textfile), (outlets.jsonl, is_ring)):
+        if path is None or not path.is_file():
+            continue
+        with open(path, "rb") as file:
+            if (head := file.read(HEAD_BYTES)) and not is_ours(head):
+                raise WouldOverwrite(str(path))
 
 
 def difference(before: int | None, after: int | None) -> int | None:
