@@ -15,6 +15,7 @@ from aitrade_cli.system.logging import LogWriter
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "RECORDS", 50)
     monkeypatch.setattr(checks, "LEAST_SPEED", 0.0)  # no test fails by the clock
+    monkeypatch.setattr(checks, "LEAST_STANDARD", 0.0)
 
 
 def broken(result: CheckResult) -> set[str]:
@@ -38,6 +39,14 @@ def test_a_queue_that_drops_in_silence_is_noticed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(LogWriter, "put", forgetful)
     names = broken(checks.calls_do_not_wait(quick=True))
     assert names == {"records missing in the file", "overflow not told"}
+
+
+def test_a_call_that_costs_more_than_the_standard_librarys_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "LEAST_STANDARD", 1e9)  # times; nothing is as fast as that
+    names = broken(checks.calls_do_not_wait(quick=True))
+    assert names == {"speed of the standard library's line, upper end"}
 
 
 def test_an_overflow_is_told_in_the_file(tmp_path: Path) -> None:

@@ -16,8 +16,20 @@ from aitrade_cli.checks.profile import (
 )
 from aitrade_cli.errors import Missing
 from aitrade_cli.system.profiling.collectors import Collected
-from aitrade_cli.system.profiling.report import CollectorLine
+from aitrade_cli.system.profiling.profiler import Profiled
+from aitrade_cli.system.profiling.report import (
+    CollectorLine,
+    Finding,
+    Fix,
+    HostHealth,
+    ProfileReport,
+)
 from tests.shell import ROOT
+
+EMPTY = ProfileReport(
+    "job.py", 1.0, 1.0, None, None, False, (), (), (), (), None,
+    HostHealth(None, None, None, None, 0.0, 1), (),
+)  # fmt: skip
 
 
 def test_every_planted_script_is_there_and_says_what_is_planted() -> None:
@@ -48,6 +60,19 @@ def test_a_bottleneck_that_does_not_come_first_is_noticed(monkeypatch: pytest.Mo
     wrong = (Planted("slow_csv.py", "slow_loader", ("--copies", "5")),)
     monkeypatch.setattr(profile, "PLANTED", wrong)
     assert not bottlenecks_are_named(quick=True).bounds[0].passed
+
+
+def test_a_fix_that_no_rerun_confirmed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reported(*_: object, **__: object) -> Profiled:
+        return Profiled(replace(EMPTY, findings=(guessed,), first_predicted=guessed.kind))
+
+    fix = Fix("environment", "export A=1", environment={"A": "1"})
+    guessed = Finding("x", "a.py:1", 0.5, "it waits", "time", 1.5, 2.0, "high", fix)
+    monkeypatch.setattr(profile, "profiled", reported)
+    monkeypatch.setattr(profile, "PLANTED", (Planted("slow_csv.py", "x"),))
+    bounds = {one.name: one for one in bottlenecks_are_named(quick=False).bounds}
+    assert bounds["ranked first"].passed
+    assert not bounds["fixes without a rerun's yes"].passed
 
 
 def test_a_missing_gpu_is_said_so() -> None:

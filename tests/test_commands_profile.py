@@ -110,6 +110,7 @@ def test_interrupted_it_reports_what_it_saw_and_exits_130(tmp_path: Path) -> Non
         (("--flamegraph", "f.txt", "x.py"), 2, b"f.txt"),
         (("--collect", "gut", "--", sys.executable, "-c", "1"), 2, b"`gut`"),
         (("fixtures/models/mlp.pt", "more"), 2, b"takes no arguments"),
+        (("--try-fixes", "--rounds", "2", "x.py"), 2, b"--rounds"),
         (("--baseline", "README.md", "--", "sleep", "1"), 4, b"holds no report"),
     ],
 )
@@ -121,12 +122,12 @@ def test_what_cannot_be_done_is_said(words: tuple[str, ...], code: int, said: by
 def test_a_fix_is_tried_and_the_measurement_replaces_the_prediction(tmp_path: Path) -> None:
     path = script(tmp_path, LOOP)
     before = path.read_text()
-    words = ("--try-fixes", "--rounds", "2", "--json", "--collect", "hooks", "job.py", "--", "60")
+    words = ("--try-fixes", "--rounds", "3", "--json", "--collect", "hooks", "job.py", "--", "60")
     ended = aitrade("profile", *words, cwd=tmp_path, env={"PYTHONMALLOC": "debug"})
     assert ended.returncode == 0, ended.stderr
     data = json.loads(ended.stdout)["data"]
     told = [*data["findings"], *data["unconfirmed"]]
     tried = next(one["trial"] for one in told if one["kind"] == "debug_switch")
-    assert (tried["rounds"], tried["failed"], tried["output"]) == (2, "", "the same")
+    assert (tried["rounds"], tried["failed"], tried["output"]) == (3, "", "the same")
     assert all(one["trial"] is None or one["trial"]["confirmed"] for one in data["findings"])
     assert path.read_text() == before

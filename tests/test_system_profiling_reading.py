@@ -13,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aitrade_cli.system.host import cores_within
+from aitrade_cli.system.profiling import evidence
 from aitrade_cli.system.profiling.baseline import NotAProfile, read_baseline
 from aitrade_cli.system.profiling.flamegraph import flamegraph_page, flamegraph_svg
 from aitrade_cli.system.profiling.health import debug_switches, throttling
 from aitrade_cli.system.profiling.hooks.containers import Containers
+from aitrade_cli.system.profiling.hooks.recorder import is_user_file
 from aitrade_cli.system.profiling.parallel import worth_of
 from aitrade_cli.system.profiling.readers import line_of_cprofile
 from aitrade_cli.system.profiling.sampling import why_not
@@ -108,10 +111,61 @@ def test_switches_that_are_off_or_harmless_are_not_told() -> None:
     assert list(debug_switches({"CUDA_LAUNCH_BLOCKING": "1"})) == ["CUDA_LAUNCH_BLOCKING"]
 
 
-def test_throttling_is_read_from_either_kind_of_group(tmp_path: Path) -> None:
-    (tmp_path / "cpu.stat").write_text("usage_usec 5\nnr_periods 100\nnr_throttled 7\n")
+@pytest.mark.parametrize(
+    ("group", "folder", "limit"),
+    [
+        ("0::/job\n", "sys/fs/cgroup/job", {"cpu.max": "50000 100000\n"}),
+        (
+            "4:cpu,cpuacct:/job\n",
+            "sys/fs/cgroup/cpu,cpuacct/job",
+            {"cpu.cfs_quota_us": "50000\n", "cpu.cfs_period_us": "100000\n"},
+        ),
+    ],
+)
+def test_throttling_is_read_of_our_own_group(
+    tmp_path: Path, group: str, folder: str, limit: dict[str, str]
+) -> None:
+    mine = tmp_path / folder
+    mine.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(group)
+    if group.startswith("0"):
+        (tmp_path / "sys/fs/cgroup/cgroup.controllers").write_text("cpu\n")
+        (tmp_path / "sys/fs/cgroup/cpu.stat").write_text("usage_usec 5\n")  # the root counts none
+    for name, text in limit.items():
+        (mine / name).write_text(text)
+    (mine / "cpu.stat").write_text("usage_usec 5\nnr_periods 100\nnr_throttled 7\n")
     assert throttling(tmp_path) == (100, 7)
-    assert throttling(tmp_path / "nothing") is None
+
+
+def test_without_a_limit_there_is_no_throttling(tmp_path: Path) -> None:
+    assert throttling(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "quota", "worth"), [(2, 1.2, 2), (4, 1.2, 2), (4, 0.5, 1), (2, None, 2), (2, 9.0, 2)]
+)
+def test_a_quota_is_worth_as_many_threads_here_as_where_the_host_is_tuned(
+    monkeypatch: pytest.MonkeyPatch, cores: int, quota: float | None, worth: int
+) -> None:
+    monkeypatch.setattr(evidence, "quota_cores", lambda: quota)
+    monkeypatch.setattr(evidence, "usable_cores", lambda: frozenset(range(cores)))
+    assert evidence.cores_here() == cores_within(cores, quota) == worth
+
+
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        ("/usr/lib/python3.12/json/decoder.py", False),
+        ("/opt/python/lib/python3.13t/threading.py", False),
+        ("/usr/lib64/python3.9/csv.py", False),
+        ("/opt/lib/pypy3.10/json/decoder.py", False),
+        ("/srv/lib/python_tools/train.py", True),
+        ("/srv/python3.12/train.py", True),
+    ],
+)
+def test_the_library_of_another_interpreter_is_not_the_users_code(file: str, own: bool) -> None:
+    assert is_user_file(file) is own
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,12 @@ def test_a_debugging_variable_is_taken_away() -> None:
     assert findings_of(off) == []
 
 
+def test_a_debugging_variable_does_not_hide_what_else_the_environment_does() -> None:
+    given = {"TORCH_CPP_LOG_LEVEL": "INFO", "OMP_NUM_THREADS": "16"}
+    evidence = Evidence(wall=10.0, cpu=10.0, cores=2, environment=given)
+    assert {"debug_switch", "too_many_threads"} <= set(found(evidence))
+
+
 def test_checkpoints_are_written_beside_the_training(tmp_path: Path) -> None:
     path = script(tmp_path, "import torch\n\n\ndef main(state):\n    torch.save(state, 'a.pt')\n")
     evidence = Evidence(wall=10.0, cpu=10.0, sites=(site("checkpoint", path, 5, 4.0, calls=8),))

@@ -6,13 +6,15 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aitrade_cli.system.profiling import trials
 from aitrade_cli.system.profiling.launch import Order, Run
 from aitrade_cli.system.profiling.report import Finding, Fix
 from aitrade_cli.system.profiling.target import Program
-from aitrade_cli.system.profiling.trials import Tried, try_fixes
+from aitrade_cli.system.profiling.trials import TooFewReruns, Tried, try_fixes
 from tests.profiling_cases import ended
 
 PROGRAM = Program(("python", "job.py"), "python", ("job.py",))
@@ -25,7 +27,9 @@ ADVICE = replace(QUICKER, kind="advice", fix=Fix("advice", "think"))
 
 
 def tried(answer: Callable[[Order], Run], *findings: Finding, rounds: int = 3) -> Tried:
-    return try_fixes(PROGRAM, findings, rounds=rounds, say=lambda _: None, runner=answer)
+    return try_fixes(
+        PROGRAM, findings, rounds=rounds, wall_seconds=2.0, say=lambda _: None, runner=answer
+    )
 
 
 def test_a_fix_that_helps_in_every_round_is_reported_as_measured() -> None:
@@ -119,6 +123,69 @@ def test_identical_arms_are_seldom_told_apart(spread: float) -> None:
         for _ in range(200)
     )
     assert found <= 10  # five in a hundred
+
+
+def test_two_rounds_would_call_too_many_identical_programs_better() -> None:
+    draw = random.Random(7)
+
+    def answer(_: Order) -> Run:
+        return ended(draw.lognormvariate(0.0, 0.1))
+
+    with pytest.raises(TooFewReruns):
+        tried(answer, QUICKER, rounds=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "LEAST_ROUNDS", 2)
+        lies = sum(len(tried(answer, QUICKER, rounds=2).findings) for _ in range(2000))
+    assert lies > 100  # more than five in a hundred
+
+
+def test_every_fix_is_tried_and_none_is_reported_that_no_rerun_confirmed() -> None:
+    many = [replace(OTHER, kind=name, place=name) for name in ("one", "two", "three", "four")]
+    done = tried(lambda _: ended(2.0), *many, ADVICE)
+    assert done.findings == (ADVICE,)
+    assert {one.kind for one in done.unconfirmed} == {"one", "two", "three", "four"}
+
+
+def test_what_an_interrupt_left_untried_stands_apart_without_its_fix() -> None:
+    runs = iter([ended(2.0), replace(ended(1.0), interrupted=True)])
+    done = tried(lambda _: next(runs), QUICKER, OTHER, ADVICE)
+    assert (done.findings, done.interrupted) == ((ADVICE,), True)
+    assert [(one.kind, one.fix.kind) for one in done.untried] == [
+        ("slow_loader", "advice"),
+        ("other", "advice"),
+    ]
+    assert done.untried[0].fix.text == "its fix was not tried: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("again", "said"), [({"code": 1}, "exit code 1: it broke"), ({"killed": True}, "given up")]
+)
+def test_a_program_that_cannot_run_twice_is_not_blamed_on_a_fix(
+    again: dict[str, Any], said: str
+) -> None:
+    seen: list[Order] = []
+
+    def answer(order: Order) -> Run:
+        seen.append(order)
+        return ended(0.1, **again)
+
+    done = tried(answer, QUICKER)
+    assert len(seen) == 1
+    assert (done.findings, done.unconfirmed, done.plain_seconds) == ((), (), None)
+    assert said in done.why_untried
+    assert not done.interrupted
+
+
+def test_a_fix_that_hangs_is_given_up_in_the_first_round_too() -> None:
+    limits: list[float | None] = []
+
+    def answer(order: Order) -> Run:
+        limits.append(order.limit_seconds)
+        return ended(5.0)
+
+    tried(answer, QUICKER)
+    assert limits[:3] == [12.0] * 3  # ten more than the two seconds that it was watched for
+    assert limits[3:] == [15.0] * 6
 
 
 def test_nothing_to_try_runs_nothing() -> None:

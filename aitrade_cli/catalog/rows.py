@@ -219,7 +219,7 @@ SYSTEM: Final = (
         "Bottlenecks found automatically, each with its remedy",
         "profile",
         "aitrade_cli.checks.profile:bottlenecks_are_named",
-        "aitrade profile --try-fixes --rounds 2 fixtures/scripts/slow_csv.py -- --copies 15",
+        "aitrade profile --try-fixes fixtures/scripts/slow_csv.py -- --copies 5",
     ),
     Row(
         "S5",

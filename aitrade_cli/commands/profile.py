@@ -28,7 +28,7 @@ def profile(
         bool, option("--try-fixes", help="Rerun with each fix, and measure what was predicted")
     ] = False,
     rounds: Annotated[
-        int, option("--rounds", min=2, max=50, help="Reruns with and without each fix")
+        int, option("--rounds", min=3, max=50, help="Reruns with and without each fix")
     ] = 3,
     collect: Annotated[
         str,
@@ -85,9 +85,11 @@ def profile(
     A program that fails exits 4; a baseline that is missed exits 1.
     """
     if live:
-        from aitrade_cli.commands.profile_live import watch_live
+        from aitrade_cli.commands.profile_live import refuse_beside_live, watch_live
 
+        refuse_beside_live(try_fixes, flamegraph, trace, baseline)
         outlets = {"openmetrics": openmetrics, "jsonl": jsonl, "keep": keep, "plot": plot}
+        outlets["force"] = force
         watching = {"seconds": seconds, "interval": interval, "as_json": as_json}
         watch_live(target or [], pid, **outlets, **watching)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -113,6 +114,11 @@ def usable_cores() -> frozenset[int]:
     if sys.platform == "linux":
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
+
+
+def cores_within(cores: int, quota: float | None) -> int:
+    """Cores worth a thread each: those there are, at most a limit of CPU time rounded up."""
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
 
 
 def read_cpu() -> tuple[str, tuple[str, ...]]:

@@ -59,6 +59,7 @@ class Collected:
     """What the runs of their own brought."""
 
     lines: tuple[CollectorLine, ...] = ()
+    interrupted: bool = False
     memory: tuple[tuple[str, int], ...] = ()
     torch_trace: bytes | None = None
 
@@ -88,20 +89,20 @@ def collect(
     Args:
         program: what to run.
         names: of `OWN_RUN`.
-        wall_seconds: what the program took without them; past three times that one is killed.
+        wall_seconds: what the first, watched run took; past three times that, and at least ten
+            seconds more than it, one is killed.
         say: told what runs now.
     """
     found = Collected()
-    limit = max(SLOWEST * wall_seconds, wall_seconds + LEAST_SECONDS)
     for name in names:
-        reason = why_not(name, program)
+        reason = "interrupted before it" if found.interrupted else why_not(name, program)
         if reason:
             line = CollectorLine(name, "skipped", reason)
             found = replace(found, lines=(*found.lines, line))
             continue
         say(f"running it under {name}")
         with tempfile.TemporaryDirectory(prefix="aitrade-profile-") as folder:
-            found = with_one(found, name, program, Path(folder), limit)
+            found = with_one(found, name, program, Path(folder), wall_seconds)
     return found
 
 
@@ -113,6 +114,8 @@ def why_not(name: str, program: Program) -> str:
         return why_no_nvml()
     if program.python is None:
         return "not started as `python SCRIPT`"
+    if name == "scalene" and program.script[:1] == ("-m",):
+        return "it runs files, not `-m MODULE`: name the module's file"
     module = {"cprofile": "cProfile"}.get(name, name)
     if not importable(program.python, module):
         extra = f"{module} is not installed there"
@@ -143,15 +146,20 @@ def why_no_nvml() -> str:
 
 
 def with_one(
-    found: Collected, name: str, program: Program, folder: Path, limit: float
+    found: Collected, name: str, program: Program, folder: Path, wall_seconds: float
 ) -> Collected:
     """What was found, and what one more collector brings."""
     if name == "nvml":
         return replace(found, lines=(*found.lines, gpu_state()))
+    limit = max(SLOWEST * wall_seconds, wall_seconds + LEAST_SECONDS)
     done = run(order_for(name, program, folder, limit))
     line = CollectorLine(name, "ran", "", round(done.wall_seconds, 3))
+    if done.interrupted:
+        line = replace(line, status="skipped", reason="interrupted")
+        return replace(found, lines=(*found.lines, line), interrupted=True)
     if done.killed:
-        line = replace(line, status="killed", reason=f"past {limit:.0f} s, three times the plain")
+        reason = f"past {limit:.1f} s; the first run took {wall_seconds:.1f} s"
+        line = replace(line, status="killed", reason=reason)
     elif done.exit_code != 0:
         last = done.last_words[-1] if done.last_words else f"exit code {done.exit_code}"
         line = replace(line, status="failed", reason=last)
@@ -202,7 +210,7 @@ def with_read(found: Collected, line: CollectorLine, done: Run, folder: Path) ->
         case _:
             top = kernel_of_nsys(folder / "nsys.nsys-rep")
     line = replace(line, hot_line=top.place, share=round(top.share, 4))
-    return Collected((*found.lines, line), memory, trace)
+    return replace(found, lines=(*found.lines, line), memory=memory, torch_trace=trace)
 
 
 def gpu_state() -> CollectorLine:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aitrade_cli.system.host import quota_cores, usable_cores
+from aitrade_cli.system.host import cores_within, quota_cores, usable_cores
 from aitrade_cli.system.profiling.hooks.recorder import is_user_file
 from aitrade_cli.system.profiling.hooks.sampler import EVERY_SECONDS_ALONE
 from aitrade_cli.system.profiling.launch import Run
 from aitrade_cli.system.profiling.sampling import RATE
-from aitrade_cli.system.profiling.stacks import LineTime, importing, lines_of, waits
+from aitrade_cli.system.profiling.stacks import LineTime, importing, lines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,6 @@ class Evidence:
     sites: tuple[Site, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[LineTime, ...] = ()  # of the main thread, most first
-    worker_lines: tuple[LineTime, ...] = ()
     imports: float = 0.0
     import_place: tuple[str, int] | None = None
     faults: int = 0
@@ -52,7 +51,6 @@ class Evidence:
     samples: tuple[tuple[float, int], ...] = ()  # seconds, resident bytes
     grown: tuple[Mapping[str, Any], ...] = ()
     collections: float = 0.0
-    switches_forced: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     cores: int = 1
     outside: bool = False  # whether the lines come from an outside sampler
@@ -90,16 +88,14 @@ class Evidence:
 
 def cores_here() -> int:
     """Cores this process may really use: the affinity, cut by a container's limit."""
-    quota = quota_cores()
-    cores = len(usable_cores())
-    return max(1, min(cores, round(quota))) if quota else cores
+    return cores_within(len(usable_cores()), quota_cores())
 
 
 def evidence_of(run: Run, environment: Mapping[str, str], free_bytes: int) -> Evidence:
     """Gather what the hooks, the sampler and the operating system saw of one run."""
     told = run.evidence or {}
     wall = float(told.get("wall_seconds") or run.wall_seconds)
-    lines, workers, imports, place = sampled(run, told, wall)
+    lines, imports, place = sampled(run, told, wall)
     rows = told.get("samples", ())
     return Evidence(
         wall=max(wall, 1e-3),
@@ -108,7 +104,6 @@ def evidence_of(run: Run, environment: Mapping[str, str], free_bytes: int) -> Ev
         sites=tuple(Site(**row) for row in told.get("sites", ())),
         facts=told.get("facts", {}),
         lines=lines,
-        worker_lines=workers,
         imports=imports,
         import_place=place,
         faults=int(told.get("minor_faults") or 0),
@@ -118,7 +113,6 @@ def evidence_of(run: Run, environment: Mapping[str, str], free_bytes: int) -> Ev
         samples=tuple((float(row[0]), int(row[1])) for row in rows),
         grown=tuple(told.get("grown", ())),
         collections=float(told.get("collections", {}).get("seconds", 0.0)),
-        switches_forced=int(told.get("switches_forced") or 0),
         environment=environment,
         cores=cores_here(),
         outside=run.stacks is not None,
@@ -128,15 +122,15 @@ def evidence_of(run: Run, environment: Mapping[str, str], free_bytes: int) -> Ev
 
 def sampled(
     run: Run, told: Mapping[str, Any], wall: float
-) -> tuple[tuple[LineTime, ...], tuple[LineTime, ...], float, tuple[str, int] | None]:
-    """Lines, lines of other processes, import time and the line that imports most."""
+) -> tuple[tuple[LineTime, ...], float, tuple[str, int] | None]:
+    """Lines, import time and the line that imports most."""
     if run.stacks is None:
         rows = told.get("lines", ())
         count = sum(row[2] for row in rows) + told.get("importing", 0)
         each = wall / count if count else 0.0
         lines = [LineTime(row[0], row[1], "", row[2] * each, 0.0) for row in rows]
         lines.sort(key=lambda one: -one.seconds)
-        return tuple(lines), (), told.get("importing", 0) * each, None
+        return tuple(lines), told.get("importing", 0) * each, None
     # Samples that were missed are missed everywhere alike.
     scale = wall / run.stacks.seconds if run.stacks.seconds else 1.0
     imports, places = 0.0, defaultdict[tuple[str, int], float](float)
@@ -146,11 +140,9 @@ def sampled(
             at = next((one for one in stack if is_user_file(one.file)), None)
             if at is not None:
                 places[at.file, at.line] += seconds
-    busy = {stack: s for stack, s in run.stacks.others.items() if not waits(stack)}
     top = max(places, key=lambda at: places[at], default=None)
     return (
         tuple(scaled(lines_of(run.stacks.main), scale)),
-        tuple(lines_of(busy)),
         imports,
         top,
     )

@@ -122,17 +122,15 @@ def pressure_total(root: Path = Path("/proc/pressure")) -> int | None:
         return None
 
 
-def throttling(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int] | None:
-    """Periods of the container's CPU limit, and in how many it was reached."""
-    for name in ("cpu.stat", "cpu/cpu.stat"):
-        try:
-            lines = (root / name).read_text(encoding="ascii").splitlines()
-        except OSError:
-            continue
-        counts = dict(line.split()[:2] for line in lines if len(line.split()) >= 2)
-        if "nr_periods" in counts:
-            return int(counts["nr_periods"]), int(counts.get("nr_throttled", 0))
-    return None
+def throttling(root: Path = Path("/")) -> tuple[int, int] | None:
+    """Periods of our group's CPU limit, and in how many it was reached; None without a limit."""
+    from aitrade_cli.system.tuning.cgroups import read_group
+    from aitrade_cli.system.tuning.tree import Tree
+
+    group = read_group(Tree(root))
+    if group.quota_cores is None and not group.periods:
+        return None
+    return group.periods, group.throttled
 
 
 def throttled_between(

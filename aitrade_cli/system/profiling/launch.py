@@ -14,13 +14,14 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 from aitrade_cli.errors import BadInput
+from aitrade_cli.system.profiling.given_input import offset_of_input
 from aitrade_cli.system.profiling.sampling import OutsideSampler
 from aitrade_cli.system.profiling.stacks import Stacks
 from aitrade_cli.system.profiling.target import Program
@@ -29,6 +30,7 @@ HOOKS: Final = Path(__file__).with_name("hooks") / "__main__.py"
 GRACE_SECONDS: Final = 8.0  # for a program that was interrupted to leave what was seen
 LINES_KEPT: Final = 20
 LOOK_SECONDS: Final = 0.25  # between looks at the limit
+POLL_SECONDS: Final = 0.02  # between looks whether it ended, where the kernel does not tell
 
 
 class CannotStart(BadInput):
@@ -99,7 +101,7 @@ class Running:
 
     def to_the_end(self) -> Run:
         """Start it, let it run, gather."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before, offset = resource.getrusage(resource.RUSAGE_CHILDREN), offset_of_input()
         self.begun = time.perf_counter()
         process = self.start()
         readers = [
@@ -112,6 +114,8 @@ class Running:
             self.wait(process)
         finally:
             kill_group(process)
+            if offset is not None:  # the next run reads the same
+                os.lseek(0, offset, os.SEEK_SET)
         wall = time.perf_counter() - self.begun
         for reader in readers:
             reader.join(timeout=2.0)
@@ -180,24 +184,21 @@ class Running:
 
     def wait(self, process: subprocess.Popen[bytes]) -> None:
         """Sleep until it ends: whoever wakes up often takes a core from what is watched."""
-        handle = os.pidfd_open(process.pid)
-        try:
+        with sleeping(process.pid) as sleep:
             while process.returncode is None:
                 try:
-                    ended, _, _ = select.select([handle], [], [], LOOK_SECONDS)
-                    if ended:
-                        self.bury(process)
+                    sleep()
+                    self.bury(process)
                     self.keep_limit(process)
                 except KeyboardInterrupt:
                     self.interrupt(process)
-        finally:
-            os.close(handle)
 
     def bury(self, process: subprocess.Popen[bytes]) -> None:
-        """Take its exit code, and from the kernel the most memory that it held."""
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak = used.ru_maxrss * 1024
+        """Once it ended take its exit code, and from the kernel the most memory that it held."""
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def keep_limit(self, process: subprocess.Popen[bytes]) -> None:
         limit = self.order.limit_seconds
@@ -258,6 +259,20 @@ class Running:
             torch_operators=read_json(self.folder / "torch.operators.json") or (),
             torch_trace=read_bytes(self.folder / "torch.trace.json"),
         )
+
+
+@contextmanager
+def sleeping(pid: int) -> Iterator[Callable[[], object]]:
+    """A call that sleeps until a process ended, or a while; often where nobody can wake it."""
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # macOS has none, and some containers refuse it
+        yield lambda: time.sleep(POLL_SECONDS)
+        return
+    try:
+        yield lambda: select.select([handle], [], [], LOOK_SECONDS)
+    finally:
+        os.close(handle)
 
 
 def read_bytes(path: Path) -> bytes | None:

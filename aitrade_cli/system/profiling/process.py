@@ -68,7 +68,7 @@ def profile_process(
         sampler = OutsideSampler(Path(folder), seconds=seconds)
         sampler.attach(pid)
         rows, interrupted = watch(process, seconds)
-        used = sampler.finish()
+        used = sampler.finish(early=interrupted)
         stacks, data = sampler.stacks(pid), sampler.file()
     if stacks is None and "not permitted" in sampler.reason:
         raise CannotLookInside(f"cannot look into process {pid}")

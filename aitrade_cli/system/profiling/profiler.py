@@ -10,9 +10,10 @@ from typing import Final
 import psutil
 
 import aitrade_cli.system.profiling.views  # noqa: F401 -- registers how a report is drawn
-from aitrade_cli.errors import BadInput
+from aitrade_cli.errors import BadInput, Usage
 from aitrade_cli.system.profiling.collectors import DEFAULT, collect, plan_of
 from aitrade_cli.system.profiling.evidence import Evidence, evidence_of
+from aitrade_cli.system.profiling.given_input import input_is_piped
 from aitrade_cli.system.profiling.health import debug_switches, health_between, read_host
 from aitrade_cli.system.profiling.launch import Order, Run, run
 from aitrade_cli.system.profiling.parallel import worth_of
@@ -30,7 +31,7 @@ from aitrade_cli.system.profiling.rules.prediction import place_of
 from aitrade_cli.system.profiling.rules.steps import SAVING
 from aitrade_cli.system.profiling.stacks import Stacks
 from aitrade_cli.system.profiling.target import Program
-from aitrade_cli.system.profiling.trials import Tried, try_fixes
+from aitrade_cli.system.profiling.trials import Tried, left_untried, try_fixes
 
 LINES_SHOWN: Final = 8
 POINTS: Final = 200
@@ -46,6 +47,12 @@ class ProgramFailed(BadInput):
     """The program ended with an error of its own; there is nothing to profile."""
 
     default_hint = "run it by itself first; what it printed stands above"
+
+
+class InputOnce(Usage):
+    """Something is piped into a program that has to run more than once."""
+
+    default_hint = "put the input into a file and give it with `<`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,11 @@ def profile_program(
     Raises:
         ProgramFailed: it ended with an error of its own.
         UnknownCollector: a collector has no such name.
+        InputOnce: it has to run several times, and its input can be read once.
     """
     plan = plan_of(wanted.collectors, program)
+    if (wanted.fixes or plan.others) and input_is_piped():
+        raise InputOnce("the program would run several times, and its input can be read once")
     say(f"running {program.name}")
     before = read_host()
     hooks, sampler = plan.uses("hooks") and program.python is not None, plan.uses("py-spy")
@@ -102,9 +112,13 @@ def profile_program(
     findings = findings_of(evidence)
     others = plan.others if not seen.interrupted else ()
     extra = collect(program, others, seen.wall_seconds, say)
-    tried = Tried(tuple(findings), (), None)
-    if wanted.fixes and not seen.interrupted:
-        tried = try_fixes(program, findings, rounds=wanted.rounds, say=say)
+    interrupted = seen.interrupted or extra.interrupted
+    tried = Tried(tuple(findings), (), None, interrupted)
+    if wanted.fixes and interrupted:
+        tried = left_untried(findings, "interrupted")
+    elif wanted.fixes:
+        rounds, wall = wanted.rounds, seen.wall_seconds
+        tried = try_fixes(program, findings, rounds=rounds, wall_seconds=wall, say=say)
     lines = (*own_collectors(seen, evidence, plan.skipped), *extra.lines)
     first = findings[0].kind if findings else None
     report = report_of(program, seen, evidence, tried, health, lines, first)
@@ -151,13 +165,14 @@ def report_of(
         overhead_measured=tried.plain_seconds is not None,
         findings=tried.findings,
         unconfirmed=tried.unconfirmed,
+        untried=tried.untried,
         phases=phases_of(evidence),
         lines=hot_lines(evidence),
         memory=memory_of(evidence, seen),
         health=health,
         collectors=tuple(collectors),
         interrupted=seen.interrupted or tried.interrupted,
-        notes=notes_of(program, evidence),
+        notes=notes_of(program, evidence, tried.why_untried),
         first_predicted=first,
     )
 
@@ -241,8 +256,10 @@ def own_collectors(
     return found
 
 
-def notes_of(program: Program, evidence: Evidence) -> tuple[str, ...]:
+def notes_of(program: Program, evidence: Evidence, untried: str = "") -> tuple[str, ...]:
     notes = []
+    if untried:
+        notes.append(f"fixes were not tried: {untried}")
     if program.python is None:
         notes.append("not started as `python SCRIPT`: no hooks, so no phases and no memory by time")
     if evidence.facts.get("compiled"):

@@ -174,12 +174,15 @@ class ProfileReport:
     notes: tuple[str, ...] = ()
     against: Against | None = None
     first_predicted: str | None = None  # the finding that came first before any fix was tried
+    untried: tuple[Finding, ...] = ()  # asked to be tried, and not: the reruns ended early
 
     JSON_PROPERTIES = ("verdict",)
 
     @property
     def verdict(self) -> str:
         """The sentence that answers the user's question."""
+        if not self.findings and self.untried:
+            return "No fix was confirmed: the reruns ended early"
         if not self.findings:
             return "Nothing here is worth changing by what was seen"
         first = self.findings[0]

@@ -6,6 +6,7 @@ import os
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from aitrade_cli.system.profiling.stacks import Stacks, read_speedscope
 RATE: Final = 30  # samples a second
 START_SECONDS: Final = 5.0
 FINISH_SECONDS: Final = 20.0
+LAST_SECONDS: Final = 5.0  # after it was told to write
 STARTED: Final = b"Sampling process"
 
 
@@ -74,20 +76,44 @@ class OutsideSampler:
                         break
                     self.said += piece
 
-    def finish(self) -> float:
-        """Wait for its file; the CPU seconds that it took, as far as they can be told."""
+    def finish(self, *, early: bool = False) -> float:
+        """Wait for its file; the CPU seconds that it took, as far as they can be told.
+
+        ``early`` tells it to write what it has now, as ^C does, which reaches us alone.
+        """
         if self.process is None:
             return 0.0
         used = cpu_of(self.process.pid)
-        try:
-            rest, _ = self.process.communicate(timeout=FINISH_SECONDS)
-            self.said += rest or b""
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
+        if not (early and self.told_to_write(FINISH_SECONDS)):
+            try:
+                self.gather(FINISH_SECONDS)
+            except subprocess.TimeoutExpired:
+                if not self.told_to_write(LAST_SECONDS):
+                    self.process.kill()
+                    self.process.communicate()
         if not self.path.is_file():
             self.reason = why_not(self.said.decode("utf-8", "replace"))
         return used
+
+    def told_to_write(self, seconds: float) -> bool:
+        """Interrupt it, and whether it ended within so many seconds."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            self.gather(seconds)
+            return True
+        return False
+
+    def gather(self, seconds: float) -> None:
+        """Wait until it ended.
+
+        Raises:
+            TimeoutExpired: it goes on.
+        """
+        assert self.process is not None
+        rest, _ = self.process.communicate(timeout=seconds)
+        self.said += rest or b""
 
     def stacks(self, pid: int) -> Stacks | None:
         """What it saw, or None and a ``reason``."""

@@ -7,24 +7,52 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
+from aitrade_cli.errors import Usage
 from aitrade_cli.system.profiling.launch import Order, Run, run
 from aitrade_cli.system.profiling.report import Finding, Fix, Output, Resource, Trial
 from aitrade_cli.system.profiling.target import Program
 
-MOST_TRIED: Final = 3
-SLOWEST: Final = 3.0  # times the unfixed wall time; then a fixed run is given up
+SLOWEST: Final = 3.0  # times the unfixed wall time; then a run is given up
+LEAST_SECONDS: Final = 10.0  # more than it, to compile and to start what a fix brings
+LEAST_ROUNDS: Final = 3  # with two, six of a hundred identical programs would be called better
 Runner = Callable[[Order], Run]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What the reruns left of the findings."""
+    """What the reruns left of the findings.
+
+    Attributes:
+        findings: confirmed by the reruns, or advice that no rerun can try.
+        unconfirmed: tried, and no better than the noise.
+        plain_seconds: the program unwatched.
+        interrupted: the reruns ended early.
+        untried: with a fix that no rerun confirmed or denied; the fix is left out.
+        why_untried: what ended the reruns.
+    """
 
     findings: tuple[Finding, ...]
     unconfirmed: tuple[Finding, ...]
     plain_seconds: float | None
     interrupted: bool = False
+    untried: tuple[Finding, ...] = ()
+    why_untried: str = ""
+
+
+class TooFewReruns(Usage):
+    """Fewer reruns than tell a gain from luck."""
+
+
+def left_untried(findings: Sequence[Finding], why: str, *, interrupted: bool = True) -> Tried:
+    """No fix is reported that a rerun did not confirm: those stand apart, without it."""
+    advised = tuple(one for one in findings if not one.fix.can_be_tried)
+    rest = tuple(
+        replace(one, fix=Fix("advice", f"its fix was not tried: {why}"))
+        for one in findings
+        if one.fix.can_be_tried
+    )
+    return Tried(advised, (), None, interrupted, rest, why)
 
 
 def try_fixes(
@@ -32,10 +60,11 @@ def try_fixes(
     findings: Sequence[Finding],
     *,
     rounds: int,
+    wall_seconds: float,
     say: Say,
     runner: Runner = run,
 ) -> Tried:
-    """Measure the first fixes that can be tried, and drop what the reruns do not confirm.
+    """Measure every fix that can be tried, and drop what the reruns do not confirm.
 
     Each round runs the program unfixed, with every fix, and unfixed again, in turning order,
     so that what slows the machine down for a while slows all of them.
@@ -43,26 +72,35 @@ def try_fixes(
     Args:
         program: what to run; none of its files is changed.
         findings: as they were predicted, most promising first.
-        rounds: how often each is run, >= 2.
+        rounds: how often each is run, >= 3.
+        wall_seconds: what the watched run took; a run that takes three times that is given up.
         say: told what runs now.
         runner: runs one order; the tests put their own in.
+
+    Raises:
+        TooFewReruns: fewer than three.
     """
-    tried = [one for one in findings if one.fix.can_be_tried][:MOST_TRIED]
+    if rounds < LEAST_ROUNDS:
+        raise TooFewReruns(f"{rounds} rounds tell no gain from luck", hint="give 3 or more")
+    tried = [one for one in findings if one.fix.can_be_tried]
     if not tried:
         return Tried(tuple(findings), (), None)
-    plain = Order(program, quiet=True, through=True)
     seen: list[list[Run]] = [[] for _ in range(len(tried) + 2)]
-    limit: float | None = None
+    limit = limit_of(wall_seconds)
     for number in range(rounds):
-        orders = [plain, *(fixed(plain, one.fix, limit) for one in tried), plain]
+        plain = Order(program, quiet=True, through=True, limit_seconds=limit)
+        orders = [plain, *(fixed(plain, one.fix) for one in tried), plain]
         places = list(range(len(orders)))
         for at in places[number % len(places) :] + places[: number % len(places)]:
             say(f"round {number + 1} of {rounds}: {name_of(at, tried)}")
             done = runner(orders[at])
             seen[at].append(done)
             if done.interrupted:
-                return Tried(tuple(findings), (), None, interrupted=True)
-        limit = SLOWEST * max(one.wall_seconds for one in (*seen[0], *seen[-1]))
+                return left_untried(findings, "interrupted")
+            if orders[at] is plain and (done.killed or done.exit_code != 0):
+                told = f"run again as it is the program ended with {why(done)}"
+                return left_untried(findings, told, interrupted=False)
+        limit = limit_of(max(one.wall_seconds for one in (*seen[0], *seen[-1])))
     return judged(findings, tried, seen)
 
 
@@ -72,10 +110,15 @@ def name_of(at: int, tried: Sequence[Finding]) -> str:
     return f"with the fix of {tried[at - 1].kind.replace('_', ' ')}"
 
 
-def fixed(plain: Order, fix: Fix, limit: float | None) -> Order:
+def limit_of(seconds: float) -> float:
+    """When a run is given up, from what the unfixed program takes."""
+    return max(SLOWEST * seconds, seconds + LEAST_SECONDS)
+
+
+def fixed(plain: Order, fix: Fix) -> Order:
     """The order with a fix in it."""
     texts = {fix.file: fix.patched} if fix.file else {}
-    return replace(plain, environment=fix.environment, texts=texts, limit_seconds=limit)
+    return replace(plain, environment=fix.environment, texts=texts)
 
 
 def judged(
@@ -139,7 +182,7 @@ def outputs(first: Sequence[Run], again: Sequence[Run], runs: Sequence[Run]) -> 
 
 
 def why(failed: Run) -> str:
-    """How a fixed program ended."""
+    """How a program ended that did not end well."""
     if failed.killed:
         return f"given up after {failed.wall_seconds:.0f} s"
     last = failed.last_words[-1] if failed.last_words else ""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aitrade_cli.system.host import parse_cpuinfo
+from aitrade_cli.system.host import cores_within, parse_cpuinfo
 from aitrade_cli.system.tuning.cgroups import Group, read_group
 from aitrade_cli.system.tuning.child import mapped
 from aitrade_cli.system.tuning.gpus import Gpu, read_gpus
@@ -74,9 +74,7 @@ class Facts:
     @property
     def cores(self) -> int:
         """Cores worth a thread each: real ones that may be used, within the quota, rounded up."""
-        quota = self.group.quota_cores
-        within = self.topology.physical if quota is None else -int(-quota // 1)
-        return max(1, min(self.topology.physical, within))
+        return cores_within(self.topology.physical, self.group.quota_cores)
 
     @property
     def memory_usable_bytes(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import sysconfig
 import threading
@@ -20,6 +21,8 @@ LIBRARIES: Final = tuple(
     {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 THIRD_PARTY: Final = ("/site-packages/", "/dist-packages/")
+# The libraries of another interpreter than ours, which may run what is profiled.
+ANY_LIBRARY: Final = re.compile(r"/lib(?:64)?/(?:python|pypy)3\.\d+t?/|/python3\d+\.zip/")
 
 
 class Recorder:
@@ -111,7 +114,7 @@ def is_user_file(file: str) -> bool:
     """Whether a file is the user's own: not Python's, not a package's, not ours."""
     if file.startswith(("<", "~", HERE)) or any(part in file for part in THIRD_PARTY):
         return False
-    return not file.startswith(LIBRARIES)
+    return not file.startswith(LIBRARIES) and ANY_LIBRARY.search(file) is None
 
 
 def user_frame(frame: FrameType) -> FrameType:

@@ -121,14 +121,11 @@ def install(recorder: Recorder, torch_calls: TorchCalls) -> None:
 def used_since(before: resource.struct_rusage) -> dict[str, float]:
     """What the process took of the machine since an earlier look."""
     after = resource.getrusage(resource.RUSAGE_SELF)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     system = after.ru_stime - before.ru_stime
     return {
         "cpu_seconds": after.ru_utime - before.ru_utime + system,
         "system_seconds": system,
-        "children_cpu_seconds": children.ru_utime + children.ru_stime,
         "minor_faults": after.ru_minflt - before.ru_minflt,
-        "switches_forced": after.ru_nivcsw - before.ru_nivcsw,
     }
 
 

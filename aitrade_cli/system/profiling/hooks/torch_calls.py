@@ -134,7 +134,7 @@ class TorchCalls:
         for place, name, key in (
             (torch, "set_num_threads", "threads_set"),
             (torch.autograd.anomaly_mode.set_detect_anomaly, "__init__", "anomaly_set"),
-            (torch.autograd.anomaly_mode.detect_anomaly, "__init__", "anomaly_set"),
+            (torch.autograd.anomaly_mode.detect_anomaly, "__init__", "anomaly_with"),
             (torch, "compile", "compiled"),
         ):
             self.swap(place, name, self.noted(key, getattr(place, name)))
@@ -150,7 +150,9 @@ class TorchCalls:
             if not is_user_file(at.f_code.co_filename):  # torch sets and resets its own switches
                 return function(*args, **kwargs)
             values = [one for one in args if isinstance(one, bool | int | str)]
-            rows.append({"file": at.f_code.co_filename, "line": at.f_lineno, "values": values})
+            named = {k: v for k, v in kwargs.items() if isinstance(v, bool | int | str)}
+            row = {"file": at.f_code.co_filename, "line": at.f_lineno}
+            rows.append({**row, "values": values, "named": named})
             return function(*args, **kwargs)
 
         return wrapper

@@ -66,5 +66,12 @@ def applied(rule: Rule, evidence: Evidence, sources: Sources) -> list[Finding]:
 
 
 def explained(later: Finding, found: list[Finding]) -> bool:
-    """Whether an earlier finding stands at the same line already."""
-    return any(one.place == later.place for one in found)
+    """Whether an earlier finding stands at the same line already.
+
+    What has no line, as two variables of the environment, explains nothing of each other.
+    """
+    return at_line(later.place) and any(one.place == later.place for one in found)
+
+
+def at_line(place: str) -> bool:
+    return place.rpartition(":")[2].isdecimal()

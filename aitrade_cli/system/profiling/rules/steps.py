@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aitrade_cli.system.profiling.evidence import Evidence
@@ -159,23 +159,40 @@ def checkpoint_fix(source: Source | None, line: int) -> Fix:
 
 
 def anomaly_mode(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
-    """`set_detect_anomaly` was left on."""
-    sites = evidence.facts.get("anomaly_set") or []
-    on = [row for row in sites if not row["values"] or row["values"][0] is True]
-    if not on:
+    """Anomaly detection was on to the end, or for a `with`."""
+    row = switched_on(evidence.facts)
+    if row is None and not evidence.facts.get("anomaly"):
         return
-    row = on[-1]
-    source = sources.get(row["file"])
-    call = source.call_at(row["line"], "set_detect_anomaly", "detect_anomaly") if source else None
-    fix = advice("take `detect_anomaly` out: it is for finding a NaN, not for training")
-    if source is not None and call is not None and call.args:
-        fix = source_fix(source, source.edited([source.replacing(call.args[0], "False")]))
+    place, fix = "torch", advice("something outside of your files turns `detect_anomaly` on")
+    if row is not None:
+        place, fix = place_of(row["file"], row["line"]), anomaly_fix(sources, row)
     share = evidence.share("forward", "backward")
     yield finding(
-        "debug_switch", place_of(row["file"], row["line"]), share,
+        "debug_switch", place, share,
         "anomaly detection is on: each operation keeps its stack and is looked over for NaN",
         (0.15, 0.85), fix, "medium",
     )  # fmt: skip
+
+
+def switched_on(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The line that turned it on last, unless a later one of yours turned it off again."""
+    for row in reversed(facts.get("anomaly_set") or []):
+        given = row["named"].get("mode", row["values"][0] if row["values"] else True)
+        if given:
+            return row
+        break
+    held = facts.get("anomaly_with") or []
+    return held[-1] if held else None
+
+
+def anomaly_fix(sources: Sources, row: dict[str, Any]) -> Fix:
+    source = sources.get(row["file"])
+    call = source.call_at(row["line"], "set_detect_anomaly") if source else None
+    mode = keyword_of(call, "mode") if call else None
+    value = mode or (call.args[0] if call is not None and call.args else None)
+    if source is None or value is None:
+        return advice("take `detect_anomaly` out: it is for finding a NaN, not for training")
+    return source_fix(source, source.edited([source.replacing(value, "False")]))
 
 
 def debug_environment(evidence: Evidence, sources: Sources) -> Iterator[Finding]:
