@@ -155,7 +155,6 @@ SETTINGS: Final = (
         "memory, and stalls together with defrag = always",
         Words(("always", "madvise", "never")),
         ("train",),
-        "sysfs",
     ),
     Setting(
         8,
@@ -184,6 +183,5 @@ SETTINGS: Final = (
         HUGE_PAGES,
         "none",
         Words(("always", "defer", "defer+madvise", "madvise", "never")),
-        part="sysfs",
     ),
 )

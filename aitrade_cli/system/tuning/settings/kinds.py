@@ -98,7 +98,6 @@ class Setting:
         rule: gives the wish for a host, a purpose and a target.
         allowed: the only values that are ever written; `None` where nothing is.
         purposes: those that ask for a situational setting.
-        part: of the kernel that must be open to us; see ``facts.SENTINELS``.
         targets: devices that it exists for; one empty name where it is the host's.
         look: reads the current value where the backend has no way of its own.
         speed: whether it can make a program faster, so that a measurement can judge it.
@@ -117,7 +116,6 @@ class Setting:
     risk: str
     allowed: Allowed | None = None
     purposes: tuple[Purpose, ...] = PURPOSES
-    part: str | None = None
     targets: Callable[[Facts], Sequence[str]] = one_place
     look: Look = not_there
     speed: bool = True

@@ -115,7 +115,6 @@ def key(
         SYSCTL_VM,
         risk,
         allowed,
-        part="sysctl",
     )
 
 

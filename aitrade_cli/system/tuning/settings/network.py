@@ -70,7 +70,6 @@ def key(
         "memory of the kernel",
         allowed,
         ("feed",),
-        "network",
         speed=False,
     )
 
@@ -126,7 +125,6 @@ SETTINGS: Final = (
         IP_SYSCTL,
         "fairness on shared lines",
         Words(("cubic", "bbr", "reno")),
-        part="network",
     ),
     Setting(
         40,
@@ -140,6 +138,5 @@ SETTINGS: Final = (
         "some microseconds with isolated cores, a loss without",
         NET_SYSCTL,
         "a whole core",
-        part="network",
     ),
 )

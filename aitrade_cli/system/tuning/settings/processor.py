@@ -111,7 +111,6 @@ SETTINGS: Final = (
         "programs that do not pin lose",
         Whole(0, 2),
         ("train",),
-        "sysctl",
     ),
     Setting(
         27,
@@ -126,7 +125,6 @@ SETTINGS: Final = (
         SYSCTL_VM,
         "none",
         Whole(0, 7),
-        part="sysctl",
     ),
     Setting(
         28,
@@ -141,7 +139,6 @@ SETTINGS: Final = (
         "https://docs.kernel.org/admin-guide/pm/cpufreq.html",
         "power",
         Words(("performance", "powersave", "schedutil", "ondemand", "conservative", "userspace")),
-        part="sysfs",
         targets=policies,
     ),
     Setting(
@@ -157,7 +154,6 @@ SETTINGS: Final = (
         "https://docs.kernel.org/admin-guide/pm/intel_pstate.html",
         "power",
         Words(("default", "performance", "balance_performance", "balance_power", "power")),
-        part="sysfs",
         targets=preferences,
     ),
     Setting(
@@ -185,7 +181,6 @@ SETTINGS: Final = (
         "none beside the thread budget",
         "https://docs.kernel.org/admin-guide/hw-vuln/l1tf.html",
         "halves the host for everybody",
-        part="sysfs",
     ),
     Setting(
         43,

@@ -81,7 +81,6 @@ SETTINGS: Final = (
         "https://docs.kernel.org/block/switching-sched.html",
         "other programs on the disk",
         Words(SCHEDULERS),
-        part="sysfs",
         targets=disks,
     ),
     Setting(
@@ -98,7 +97,6 @@ SETTINGS: Final = (
         "random reads fetch more than they use",
         Whole(0, 16_384),
         ("train",),
-        "sysfs",
         disks,
     ),
     Setting(
