@@ -118,9 +118,9 @@ def test_trials_change_neither_the_network_nor_the_caller_s_chance() -> None:
 
 def planted_speeds(monkeypatch: pytest.MonkeyPatch, speeds: dict[int, float], each: int) -> None:
     def tried(_network: Any, _goal: Any, recipes: Sequence[Recipe], **__: Any) -> tuple[Trial, ...]:
-        (recipe,) = recipes
-        seconds = recipe.batch / speeds[recipe.batch]
-        return (Trial(recipe, (seconds,), each * recipe.batch, True),)
+        return tuple(
+            Trial(one, (one.batch / speeds[one.batch],), each * one.batch, True) for one in recipes
+        )
 
     monkeypatch.setattr(batch_size, "time_recipes", tried)
 
@@ -201,3 +201,22 @@ def test_a_batch_is_found_that_can_be_cut_into_the_parts_that_were_asked_for() -
     assert choice.batch >= 32
     with pytest.raises(BadInput, match="too few to find"):
         find_batch(fresh(arch("mlp"), 1), Labels(planted(20), planted(4)), Recipe(accumulate=24))
+
+
+def test_a_busy_moment_of_the_first_look_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {8: 100.0, 16: 190.0, 32: 300.0, 64: 390.0, 128: 400.0, 256: 401.0}
+    looks = 0
+
+    def tried(_network: Any, _goal: Any, recipes: Sequence[Recipe], **__: Any) -> tuple[Trial, ...]:
+        nonlocal looks
+        looks += 1
+        slow = 4.0 if len(recipes) == 1 and recipes[0].batch in {16, 32} else 1.0
+        return tuple(
+            Trial(one, (slow * one.batch / speeds[one.batch],), 10, True) for one in recipes
+        )
+
+    monkeypatch.setattr(batch_size, "time_recipes", tried)
+    goal = Labels(planted(8 * 512), planted(8))
+    choice = find_batch(fresh(arch("mlp"), 1), goal, Recipe(), memory_bytes=10**6)
+    assert choice.batch == 64
+    assert looks > 6  # looked again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +23,8 @@ SHARE_OF_FREE: Final = 0.5  # of the memory that is free now: others need some, 
 AS_FAST: Final = 0.95  # of the best
 STEPS_AN_EPOCH: Final = 8  # fewer teach little, whatever their speed
 ROUNDS: Final = 3
+RACE_ROUNDS: Final = 7
+CONTENDS: Final = 0.7  # of the best, by the first look: others are not looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def find_batch(
     memory_bytes: int | None = None,
     build: Build | None = None,
 ) -> BatchChoice:
-    """Measure powers of two from 8 on until memory, windows or gains end.
+    """Measure powers of two from 8 on until memory, windows or gains end; then race the fastest.
 
     Args:
         network: copies of it are stepped.
@@ -80,16 +83,18 @@ def find_batch(
     if len(objective) < least:
         raise BadInput(f"{len(objective)} training windows are too few to find a batch size")
     most = max(least, min(LARGEST, len(objective) // STEPS_AN_EPOCH))
+    bench = Finder(network, objective, recipe, build, room)
     found: list[Candidate] = []
-    batch = least
-    while batch <= most and not (found and 2 * found[-1].activation_bytes > room):
-        trial = tried(network, objective, replace(recipe, batch=batch), build)
-        if trial is None or trial.peak_bytes > room:
-            break
-        found.append(Candidate(batch, trial.windows_per_s, trial.peak_bytes))
+    size: int | None = least
+    while size is not None and (one := bench.tried(size)) is not None:
+        found.append(one)
         if levelled(found):
-            break
-        batch *= 2
+            found = bench.raced(found)  # so short a look may be wrong: is it level?
+            if not grows(found):
+                break
+        size = next_size(found, most, room)
+    else:
+        found = bench.raced(found)
     if not found:
         raise BadInput(
             f"not even {least} windows fit into {room:,} bytes",
@@ -103,16 +108,61 @@ def find_batch(
     return BatchChoice(chosen.batch, largest, room, tuple(found))
 
 
-def tried(
-    network: nn.Module, objective: Objective, recipe: Recipe, build: Build | None
-) -> Trial | None:
-    """None where the memory of a GPU is not enough."""
-    try:
-        (trial,) = time_recipes(network, objective, [recipe], rounds=ROUNDS, build=build)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return None
-    return trial
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Steps batches of different sizes on copies of one network."""
+
+    network: nn.Module
+    objective: Objective
+    recipe: Recipe
+    build: Build | None
+    room: int
+
+    def tried(self, batch: int) -> Candidate | None:
+        """One size by itself, by its fastest step; None where it does not fit."""
+        trials = self.steps([batch], ROUNDS)
+        if not trials or trials[0].peak_bytes > self.room:
+            return None
+        return Candidate(batch, batch / min(trials[0].seconds), trials[0].peak_bytes)
+
+    def steps(self, batches: Sequence[int], rounds: int) -> Sequence[Trial]:
+        """Steps of these sizes in turns; none where the memory of a GPU is not enough."""
+        recipes = [replace(self.recipe, batch=one) for one in batches]
+        try:
+            return time_recipes(
+                self.network, self.objective, recipes, rounds=rounds, build=self.build
+            )
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            return ()
+
+    def raced(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """The same, those that may be among the fastest measured again, in turns."""
+        if len(found) < 2:
+            return list(found)
+        best = max(one.windows_per_s for one in found)
+        again = [one for one in found if one.windows_per_s >= CONTENDS * best or one is found[-1]]
+        trials = self.steps([one.batch for one in again], RACE_ROUNDS)
+        speeds = {one.recipe.batch: one.windows_per_s for one in trials}
+        # What is out of the race by its own measure stays out of it by the race's.
+        slowest = min(speeds.values(), default=best)
+        return [
+            replace(one, windows_per_s=speeds.get(one.batch, min(one.windows_per_s, slowest)))
+            for one in found
+        ]
+
+
+def next_size(found: Sequence[Candidate], most: int, room: int) -> int | None:
+    """Twice the last; None where windows or memory end."""
+    last = found[-1]
+    fits = 2 * last.batch <= most and 2 * last.activation_bytes <= room
+    return 2 * last.batch if fits else None
+
+
+def grows(found: Sequence[Candidate]) -> bool:
+    """Whether the last doubling brought something after all."""
+    *before, last = (one.windows_per_s for one in found)
+    return last * AS_FAST > max(before)
 
 
 def levelled(found: list[Candidate]) -> bool:
