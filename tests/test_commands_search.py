@@ -159,6 +159,7 @@ def report_with(
         complete=2,
         pruned=0,
         failed=0,
+        again=0,
         new=2,
         front=(),
         chosen=TrialLine(1, mine, {}, 1),

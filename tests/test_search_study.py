@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 
+from aitrade_cli.errors import BadInput
 from aitrade_cli.search.answers import Answer, OnEpoch
 from aitrade_cli.search.objectives import goals_of
 from aitrade_cli.search.searching import Search, search_here
+from aitrade_cli.search.space import Choice, Space
 from aitrade_cli.search.study import JournalDamaged, OtherSearch, SearchUnderWay, Study, held
 from tests.search_cases import SPACE, Bowl, proposals, study_in
 
@@ -84,6 +87,38 @@ def test_the_recipe_itself_is_tried_first(tmp_path: Path) -> None:
     outside = {**first, "width": 100}
     study = searched(tmp_path / "other", 1, first=outside)
     assert proposals(study)[0]["width"] != 100
+
+
+@dataclass
+class Counted:
+    """One of four settings breaks off, one is hopeless; counts who was asked."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def __call__(self, values: Mapping[str, Any], on_epoch: OnEpoch) -> Answer:
+        del on_epoch
+        self.asked.append(values["width"])
+        if values["width"] == 3:
+            raise BadInput("three is too many")
+        return Answer((float(values["width"]),), {"loss": 1.0}, 3, 3, looks=(0.1, 0.2))
+
+
+def test_settings_that_come_again_are_answered_from_the_journal(tmp_path: Path) -> None:
+    space, counted = Space((Choice("width", (1, 2, 3, 4)),)), Counted()
+    for trials in (9, 20):  # the second run remembers the first
+        with held(tmp_path / "journal"):
+            study = study_in(tmp_path / "journal", space=space)
+            search_here(Search(study, trials), counted)
+    assert len(study.trials) == 20
+    assert sorted(counted.asked) == [1, 2, 3, 4]
+    first = {}
+    for trial in study.trials:
+        told = trial.user_attrs
+        one = first.setdefault(trial.params["width"], trial)
+        assert (trial.state, trial.values) == (one.state, one.values)
+        assert told.get("again") == (None if one is trial else one.number)
+        assert told.get("looks", []) == ([0.1, 0.2] if one is trial and one.values else [])
+    assert sum(one.user_attrs.get("epochs", 0) for one in study.trials) == 9
 
 
 def test_several_goals_are_remembered_in_their_order(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ data = "{ROOT}/fixtures/bars/nasdaq_1d.parquet"
 split = {{ window = 8, test_rows = 128, stride = 16 }}
 training = {{ epochs = 3, early_stop = "EARLY" }}
 network = {{ hidden_sizes = [4] }}
-search.training.learning_rate = [0.001, 0.01]
+search.training.learning_rate = {{ low = 0.001, high = 0.01 }}
 """
 
 
@@ -179,7 +179,7 @@ def test_what_a_trial_without_an_answer_cost_is_told_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(_: object, values: dict[str, Any], __: object) -> Answer:
-        low = values["training.learning_rate"] < 0.005
+        low = values["training.learning_rate"] == 0.001
         figures = {"sharpe_per_bar": 0.1, "skewness": 0.0, "kurtosis": 3.0, "bars": 100.0}
         looks = (0.1, 0.0, math.sqrt(0.02))
         return Answer((1.0,), figures, 3, 3, looks=looks, refused="too deep" if low else "")

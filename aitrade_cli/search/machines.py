@@ -139,8 +139,8 @@ def attend(search: Search, seat: Seat, ray: Any, ready: list[Any]) -> None:  # n
 def give(search: Search, seat: Seat) -> None:
     """The next proposal, where one is wanted."""
     seat.trial = None
-    if search.wanted:
-        seat.trial, values = search.ask()
+    if proposal := search.ask():
+        seat.trial, values = proposal
         seat.future = seat.actor.answer.remote(seat.trial.number, values)
 
 

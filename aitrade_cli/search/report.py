@@ -63,6 +63,7 @@ class SearchReport:
         study: file of the journal; ``output``: of the recipe that was written.
         goals: what was searched for, e.g. ``maximize sharpe``.
         trials: that ended, over all runs; ``complete``, ``pruned`` and ``failed`` of them.
+        again: of them, those with the settings of an earlier one, whose answer was taken.
         new: of them, in this run.
         front: trials that no other one beats, the best of the first goal first.
         chosen: whose settings were written.
@@ -81,6 +82,7 @@ class SearchReport:
     complete: int
     pruned: int
     failed: int
+    again: int
     new: int
     front: tuple[TrialLine, ...]
     chosen: TrialLine
@@ -158,7 +160,8 @@ def facts_of(report: SearchReport) -> list[tuple[str, str]]:
         (
             "Trials",
             f"{count_text(report.trials)}: {report.complete} complete, {report.pruned} stopped"
-            f" early, {report.failed} without an answer; {report.new} in this run",
+            f" early, {report.failed} without an answer; {report.again} had settings of an earlier"
+            f" one; {report.new} in this run",
         ),
         ("Epochs trained", f"{report.epochs:,} of {report.epochs_planned:,} planned"),
         (

@@ -21,7 +21,7 @@ from aitrade_cli.search.pictures import figure_of
 from aitrade_cli.search.report import SearchReport, TrialLine
 from aitrade_cli.search.searching import Search, search_here
 from aitrade_cli.search.space import Space
-from aitrade_cli.search.study import FOUND, LOOKS, Study, held
+from aitrade_cli.search.study import AGAIN, FOUND, LOOKS, Study, held
 from aitrade_cli.search.trials import Recipes, Trainer, settings_for, size_of
 from aitrade_cli.search.varied import SIZE, read_searched, refuse_other_labels, space_for
 from aitrade_cli.search.workers import search_in_processes
@@ -210,6 +210,7 @@ def report_of(
         complete=len(complete),
         pruned=states.count(TrialState.PRUNED),
         failed=states.count(TrialState.FAIL),
+        again=sum(AGAIN in trial.user_attrs for trial in study.trials),
         new=len(states) - before,
         front=tuple(kept),
         chosen=chosen,
@@ -249,8 +250,8 @@ def chosen_of(
 def deflated_of(study: Study, chosen: TrialLine) -> Deflated | None:
     """The chosen Sharpe ratio against the best that so many looks reach without an edge.
 
-    Each trial is one, stopped and refused ones too; each of its passes where it kept the one
-    that earned most.
+    Each trial is one, stopped and refused ones too, but not one whose settings came again; each
+    of its passes is where it kept the one that earned most.
     """
     told = {trial.number: trial.user_attrs for trial in study.trials}
     looks = [

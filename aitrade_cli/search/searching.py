@@ -44,8 +44,20 @@ class Search:
         """Whether another one may."""
         return self.left > 0
 
-    def ask(self) -> tuple[Trial, dict[str, Any]]:
-        return self.study.ask()
+    def ask(self) -> tuple[Trial, dict[str, Any]] | None:
+        """The next trial to answer, and its values; None where no more are wanted.
+
+        Where few settings are left to choose from, proposals come again: what they come to is
+        known.
+        """
+        while self.wanted:
+            trial, values = self.study.ask()
+            twin = self.study.twin_of(trial)
+            if twin is None:
+                return trial, values
+            self.study.repeat(trial, twin)
+            self.say_last(f" has the settings of trial {twin.number}")
+        return None
 
     def tell(self, trial: Trial, answer: Answer) -> None:
         """Take an answer down and say how the search stands."""
@@ -80,8 +92,8 @@ def search_here(search: Search, evaluate: Evaluate) -> None:
 
     An interrupt leaves the trial at hand open; the next run of the search does it again.
     """
-    while search.wanted:
-        trial, values = search.ask()
+    while proposal := search.ask():
+        trial, values = proposal
 
         def on_epoch(number: int, value: float | None, trial: Trial = trial) -> bool:
             return search.study.report(trial, number, value)

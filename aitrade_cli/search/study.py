@@ -25,6 +25,7 @@ NAME: Final = "search"
 KEY: Final = "key"  # attribute of the study: what two runs must share to be one search
 WHY: Final = "why"  # attribute of a trial that failed
 LOOKS: Final = "looks"  # attribute of a trial: Sharpe ratios that its best pass was taken from
+AGAIN: Final = "again"  # attribute of a trial: number of an earlier one with its settings
 FOUND: Final = "found"  # attribute of a trial: what was measured for keys that were to be found
 CUT_OFF: Final = "cut off"  # the reason of one whose process was killed
 FIRST_AT_RANDOM: Final = 10
@@ -128,8 +129,8 @@ class Study:
     @property
     def proposed(self) -> int:
         """How many proposals there were, those that run now included."""
-        running = len(self._all((TrialState.RUNNING,)))
-        return len(self.trials) + running
+        begun = self._all((*ENDED, TrialState.RUNNING))
+        return sum(one.user_attrs.get(WHY) != CUT_OFF for one in begun)
 
     def _all(self, states: Sequence[TrialState]) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=tuple(states))
@@ -173,6 +174,18 @@ class Study:
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, list(answer.values))
+
+    def twin_of(self, trial: Trial) -> FrozenTrial | None:
+        """The first trial with the same settings that ended: this one would come to the same."""
+        return next((one for one in self.trials if one.params == trial.params), None)
+
+    def repeat(self, trial: Trial, twin: FrozenTrial) -> None:
+        """End a trial as its twin ended: nothing is trained, and nobody looks again."""
+        told = {**twin.user_attrs, "epochs": 0, "of": 0, LOOKS: [], AGAIN: twin.number}
+        for name, value in told.items():
+            trial.set_user_attr(name, value)
+        complete = twin.state is TrialState.COMPLETE
+        self._study.tell(trial, twin.values if complete else None, state=twin.state)
 
     def give_up(self, trial: Trial, why: str) -> None:
         """End a trial that has no answer."""

@@ -58,8 +58,8 @@ def search_in_processes(search: Search, opens: Opens, jobs: int) -> None:
 def give(search: Search, hand: Hand) -> None:
     """The next proposal, where one is wanted."""
     hand.trial = None
-    if search.wanted:
-        hand.trial, values = search.ask()
+    if proposal := search.ask():
+        hand.trial, values = proposal
         hand.pipe.send(values)
 
 
