@@ -24,6 +24,12 @@ SWAPPINESS = "/proc/sys/vm/swappiness"
 CONF = "etc/sysctl.d/90-aitrade.conf"
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is about a disk that loses what was not synced."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 def checked(tree: Tree) -> VerifyReport:
     facts = read_facts(tree)
     return verify(facts, make_plan(facts), places_for(tree))

@@ -20,6 +20,12 @@ SWAPPINESS = "/proc/sys/vm/swappiness"
 CONF = "/etc/sysctl.d/90-aitrade.conf"
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is about a disk that loses what was not synced."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     monkeypatch.setattr(confirming, "POLL_SECONDS", 0.001)
