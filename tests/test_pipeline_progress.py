@@ -57,6 +57,14 @@ def test_on_a_terminal_the_line_is_rewritten_cut_and_wiped(monkeypatch: pytest.M
     assert seen.endswith("\r\x1b[2K")
 
 
+def test_a_line_that_ends_stays_above_what_a_child_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_for(monkeypatch)
+    with progress("profile", as_json=False) as say:
+        say("running a.py\n")
+        terminal.write("printed by it\n")
+    assert "running a.py\nprinted by it\n" in terminal.getvalue()
+
+
 def test_a_failure_wipes_the_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = terminal_for(monkeypatch)
 

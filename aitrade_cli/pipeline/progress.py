@@ -16,7 +16,8 @@ Say = Callable[[str], None]
 def progress(command: str, *, as_json: bool) -> Iterator[Say]:
     """Hand out a function that shows one line of progress.
 
-    On a terminal the line is rewritten in place and wiped at the end; in a log each
+    On a terminal the line is rewritten in place and wiped at the end, but for a text that ends
+    with a newline: that one stays, and what a child prints stands below it. In a log each
     line stays; with ``--json`` each is one NDJSON object of kind ``progress``.
     """
     if as_json:
@@ -33,12 +34,13 @@ def progress(command: str, *, as_json: bool) -> Iterator[Say]:
 def say_json(command: str, text: str) -> None:
     from aitrade_cli.report.ndjson import write
 
-    write(sys.stderr, command, "progress", {"text": text})
+    write(sys.stderr, command, "progress", {"text": text.rstrip("\n")})
 
 
 def say_in_place(text: str) -> None:
     columns = shutil.get_terminal_size().columns
-    sys.stderr.write(f"\r\x1b[2K{one_line(text)[: columns - 1]}")
+    end = "\n" if text.endswith("\n") else ""
+    sys.stderr.write(f"\r\x1b[2K{one_line(text.rstrip())[: columns - 1]}{end}")
     sys.stderr.flush()
 
 
@@ -48,5 +50,5 @@ def wipe() -> None:
 
 
 def print_line(text: str) -> None:
-    sys.stderr.write(one_line(text) + "\n")
+    sys.stderr.write(one_line(text.rstrip()) + "\n")
     sys.stderr.flush()

@@ -97,7 +97,7 @@ def profile_program(
     plan = plan_of(wanted.collectors, program)
     if (wanted.fixes or plan.others) and input_is_piped():
         raise InputOnce("the program would run several times, and its input can be read once")
-    say(f"running {program.name}")
+    say(f"running {program.name}\n")  # which may print
     before = read_host()
     hooks, sampler = plan.uses("hooks") and program.python is not None, plan.uses("py-spy")
     seen = run(Order(program, hooks=hooks, sampler=sampler, events=wanted.events))
