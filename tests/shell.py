@@ -57,7 +57,9 @@ def python(code: str, *, env: Mapping[str, str] | None = None) -> str:
 
 def program_folder(folder: Path, words: Sequence[str] = PROGRAM) -> Path:
     """A folder for PATH with an `aitrade` in it that is the one under test."""
-    program = folder / "aitrade"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    program.chmod(0o755)
+    text = f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
+    # Written by a process of its own: a fork of another thread would hold the file open for
+    # writing, and the kernel runs no such file.
+    write = ["sh", "-c", 'cat > "$0" && chmod 755 "$0"', str(folder / "aitrade")]
+    subprocess.run(write, input=text, text=True, check=True)
     return folder
