@@ -101,10 +101,10 @@ def half_the_bits(quick: bool) -> CheckResult:
         stays = float(choice.precision == "fp32")
         bound = Bound("auto stays in float32", stays, 1, "at_least", "of 1")
         return CheckResult(Measured(), (bound,), "this CPU has no units for bfloat16")
-    rounds = 7 if quick else 15
+    rounds = 11 if quick else 15
     transformer = fixture_network("transformer")
     cases = {
-        "transformer": (transformer, Recipe(batch=16 if quick else 32, fused=True)),
+        "transformer": (transformer, Recipe(batch=32, fused=True)),
         "lstm 256x2": (network_of("lstm", hidden_sizes=[256, 256]), Recipe(fused=True)),
     }
     bounds, told, speeds, saved = [], [], [], []

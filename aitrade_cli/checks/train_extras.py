@@ -228,7 +228,8 @@ def loader_is_found(quick: bool) -> CheckResult:
     for name, (source, batch) in problems.items():
         found = find_settings(source, batch)
         rates = rates_of(source, batch, found.settings, rounds=3 if quick else 8)
-        share = rates[found.settings] / max(rates.values())
+        best = max(rates, key=lambda one: rates[one])
+        share = share_of(source, batch, found.settings, best)
         bounds.append(Bound(f"{name}: found", share, 0.95, "at_least", "of the best"))
         plain = next(rate for one, rate in rates.items() if one.workers == 0)
         note = f"{found.settings}; found in {found.seconds:.1f} s among {len(rates)}"
@@ -237,9 +238,30 @@ def loader_is_found(quick: bool) -> CheckResult:
         Measured(),
         tuple(bounds),
         "windows of 64x16 a second, best of rounds in turns over the whole grid, no worker"
-        " included; speed is over no worker",
+        " included; what was found against the best of them, anew; speed is over no worker",
         tuple(cases),
     )
+
+
+def share_of(
+    source: SharedWindows, batch: int, found: LoaderSettings, best: LoaderSettings
+) -> float:
+    """The rate of one setting over that of another, measured anew.
+
+    Whichever of several equal settings came out best had luck besides, which it has not twice.
+    """
+    if found == best:
+        return 1.0
+    racers = [
+        Racer(Loader(source, one), batch, lambda _: None, time.perf_counter)
+        for one in (found, best)
+    ]
+    try:
+        take_turns(racers, 32)
+        return racers[0].rate / racers[1].rate
+    finally:
+        for racer in racers:
+            racer.loader.close()
 
 
 def rates_of(

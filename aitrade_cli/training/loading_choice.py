@@ -15,7 +15,7 @@ from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.loading import Batch, Loader, LoaderSettings, Source
 
 AHEAD: Final = (2, 4)  # batches ahead that are tried
-FIRST_SECONDS: Final = 0.05  # that each setting is given in the first round
+FIRST_SECONDS: Final = 0.1  # that each setting is given in the first round
 HOPELESS: Final = 0.6  # of the best rate; slower ones are dropped after a round
 CLOSE: Final = 0.97  # of the best rate: fewer workers are preferred to the last 3 %
 ROUNDS: Final = 4
@@ -84,8 +84,8 @@ def find_settings(
 ) -> LoaderChoice:
     """Race loader settings against each other and return the one to train with.
 
-    Settings take turns, so that a busy moment hits all alike. After each round those far behind
-    are dropped and the others get twice the time.
+    Settings take turns, so that a busy moment hits all alike. After two short rounds, and each
+    that follows, those far behind are dropped and the others get twice the time.
 
     Args:
         source: the rows that will be trained on.
@@ -102,9 +102,11 @@ def find_settings(
             for one in (grid() if among is None else among)
         ]
         running, seconds = list(racers), FIRST_SECONDS
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for racer in running:
                 racer.run(seconds)
+            if number == 0:
+                continue  # one short look on a host that others use drops the best now and then
             best = max(racer.rate for racer in running)
             running = [racer for racer in running if racer.rate >= HOPELESS * best]
             seconds *= 2
