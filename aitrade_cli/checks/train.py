@@ -101,7 +101,7 @@ def half_the_bits(quick: bool) -> CheckResult:
         stays = float(choice.precision == "fp32")
         bound = Bound("auto stays in float32", stays, 1, "at_least", "of 1")
         return CheckResult(Measured(), (bound,), "this CPU has no units for bfloat16")
-    rounds = 11 if quick else 15
+    rounds = 21
     transformer = fixture_network("transformer")
     cases = {
         "transformer": (transformer, Recipe(batch=32, fused=True)),
