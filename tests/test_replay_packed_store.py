@@ -153,6 +153,10 @@ def test_the_memory_that_is_told_is_what_is_taken() -> None:
     taken -= SPARE * schema.record_bytes  # of the system's zero pages, hardly any is touched
     assert 0.95 * taken <= store.bytes <= 1.05 * taken
     assert store.bytes < 0.1 * 8 * 6000 * 48 * 48
+    told = store.packing()
+    assert told is not None
+    assert told.ratio > 20
+    assert set(told.codecs) == {"patch"}
 
 
 def test_few_rows_stay_as_they_are() -> None:
@@ -160,8 +164,10 @@ def test_few_rows_stay_as_they_are() -> None:
     fill(store, SOURCE, 0, 1000)
     batch = store.sample(100)
     assert np.array_equal(batch["obs"], SOURCE[batch["act"]])
-    assert store.older is not None
-    assert store.older.packed.total == 0
+    told = store.packing()
+    assert told is not None
+    assert told.rows == 0
+    assert ReplayStore(SCHEMA, 300).packing() is None
 
 
 def test_what_cannot_be_packed_in_memory_is_refused(tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ def batches_are_found(quick: bool) -> CheckResult:
         found = find_batch(network, goal, RECIPE)
         rivals = measured_again(network, goal, found, rounds=9)
         least = min(share_of(found.batch, size, rivals)[1] for size in rivals)
-        # The upper end: a busy host must not fail a check.
-        bounds.append(Bound(f"{name} speed", least, AS_FAST, "at_least", "of its best rival's"))
+        # A busy host must not fail a check.
+        bounds.append(
+            Bound(f"{name} speed, upper end", least, AS_FAST, "at_least", "of its best rival's")
+        )
         used, largest = memory_of_largest(network, goal)
         bounds.append(Bound(f"{name} fits", used, 1.0, "at_most", "of the memory allowed"))
         bounds.append(Bound(f"{name} is largest", used, LEAST_USED, "at_least", "of it"))

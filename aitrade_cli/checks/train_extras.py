@@ -40,6 +40,7 @@ from aitrade_cli.training.vectorized import Ensemble, row_gradients
 
 RANK: Final = LoraSettings(rank=8)
 EQUAL: Final = 1e-6
+WORDS: Final = 10_000  # of the sparse problem
 
 
 def adapters_are_proven(quick: bool) -> CheckResult:
@@ -103,9 +104,6 @@ class Regression:
         with torch.no_grad():
             said = network(self.inputs[self.count :])
             return functional.mse_loss(said, self.wanted[self.count :]).item()
-
-
-WORDS: Final = 10_000
 
 
 @dataclass

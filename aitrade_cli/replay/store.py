@@ -22,6 +22,7 @@ from aitrade_cli.replay.disk.ahead import Ahead, Drawn, made_of
 from aitrade_cli.replay.disk.folder import Disk, open_disk
 from aitrade_cli.replay.interfaces import Codec, Indices, Sampler, Value
 from aitrade_cli.replay.packing.older_rows import OlderRows
+from aitrade_cli.replay.packing.packed_rows import PackedReport
 from aitrade_cli.replay.ring import (
     NO_LAST_STATE,
     NOTHING,
@@ -142,6 +143,10 @@ class ReplayStore:
     def bytes(self) -> int:
         """Memory that the rows can take, their columns and links and what is packed included."""
         return self.ring.bytes + (0 if self.older is None else self.older.packed.bytes)
+
+    def packing(self) -> PackedReport | None:
+        """What packing saves, and by which codecs; None for a store that packs nothing."""
+        return None if self.older is None else self.older.packed.report()
 
     def __len__(self) -> int:
         """Live rows that hold a transition, and not only a last state.

@@ -15,7 +15,7 @@ from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.loading import Batch, Loader, LoaderSettings, Source
 
 AHEAD: Final = (2, 4)  # batches ahead that are tried
-FIRST_SECONDS: Final = 0.1  # that each setting is given in the first round
+FIRST_SECONDS: Final = 0.1  # that each setting is given in the first two rounds
 HOPELESS: Final = 0.6  # of the best rate; slower ones are dropped after a round
 CLOSE: Final = 0.97  # of the best rate: fewer workers are preferred to the last 3 %
 ROUNDS: Final = 4
