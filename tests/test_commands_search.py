@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from aitrade_cli.market.bars import BarsUnreadable
+from aitrade_cli.passes.train import prepare
 from aitrade_cli.passes.train.recipe_file import BadRecipe, read_recipe
 from aitrade_cli.search import trials
 from aitrade_cli.search.answers import Answer
@@ -114,10 +115,10 @@ def test_bars_that_cannot_be_read_leave_no_journal_behind(recipe: Path) -> None:
 def test_what_was_found_by_measurement_is_in_the_best_recipe(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def found(*_: object) -> BatchChoice:
+    def found(*_: object, **__: object) -> BatchChoice:
         return BatchChoice(24, 24, 1, ())
 
-    monkeypatch.setattr(trials, "find_batch", found)
+    monkeypatch.setattr(prepare, "find_batch", found)
     recipe.write_text(TEXT.replace("epochs = 1", "epochs = 1\nbatch = 0"))
     made = search_recipe(settings(recipe, 1), "best.toml")
     assert made.report.chosen.found == {"training.batch": 24}

@@ -13,6 +13,7 @@ from torch import nn
 
 from aitrade_cli.errors import AitradeError, BadInput
 from aitrade_cli.model.architectures import UnknownArchitecture
+from aitrade_cli.passes.train import prepare
 from aitrade_cli.passes.train.recipe_file import KEYS, BadRecipe
 from aitrade_cli.search import trials
 from aitrade_cli.search.objectives import goals_of
@@ -120,11 +121,11 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
         windows = objective.training.windows.astype("float64").sum()
         raise Seen(f"{told} {windows} {objective.training.classes.sum()} {len(objective.windows)}")
 
-    def found(*_: object) -> BatchChoice:
+    def found(*_: object, **__: object) -> BatchChoice:
         return BatchChoice(24, 24, 1, ())
 
     monkeypatch.setattr(trials, "pursue", seen)
-    monkeypatch.setattr(trials, "find_batch", found)  # by measurement, so another each time
+    monkeypatch.setattr(prepare, "find_batch", found)  # by measurement, so another each time
     return Recipes(VALUES, goals_of([], ["sharpe"])).open()
 
 

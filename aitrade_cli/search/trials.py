@@ -22,16 +22,15 @@ from aitrade_cli.model.card import Arch
 from aitrade_cli.model.runtimes.eager import pool_of
 from aitrade_cli.model.runtimes.interface import first_line
 from aitrade_cli.passes.train.network import Start, arch_of, start_of
+from aitrade_cli.passes.train.prepare import found_for
 from aitrade_cli.passes.train.settings import Settings, settings_of
 from aitrade_cli.search.answers import Answer, OnEpoch
 from aitrade_cli.search.objectives import Goal
 from aitrade_cli.search.varied import SIZE
-from aitrade_cli.training.batch_size import find_batch
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.criteria import FIGURES, parse_criteria, value_of
 from aitrade_cli.training.goal import Hooks
 from aitrade_cli.training.loop import logits_of
-from aitrade_cli.training.precision_choice import choose_precision
 from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.run import Run, pursue
 from aitrade_cli.training.state import Epoch
@@ -99,7 +98,7 @@ class Trainer:
         start = start_of(settings, settings.plan, None)
         with pool_of(self.recipes.threads), failures_told(start.arch):
             prove(start, objective)
-            recipe = recipe_for(settings, start.network, objective)
+            recipe = found_for(cutting_alone(settings), start.network, objective).recipe
             listener = Listener(self.recipes.goals, on_epoch)
             began = time.perf_counter()
             # Without `Hygiene`: a third of a second a trial, and it decides nothing.
@@ -125,13 +124,9 @@ class Trainer:
         )
 
 
-def recipe_for(settings: Settings, network: nn.Module, objective: TradedLabels) -> Recipe:
-    """The loop's settings, with a batch and a number format found where none is named."""
-    recipe = settings.recipe
-    if settings.finds_batch:
-        recipe = replace(recipe, batch=find_batch(network, objective, recipe).batch)
-    chosen = choose_precision(settings.amp, network, objective, recipe)
-    return replace(recipe, precision=chosen.precision)
+def cutting_alone(settings: Settings) -> Settings:
+    """The same without loader processes: batches are no others, and trials run side by side."""
+    return replace(settings, values={**settings.values, "training.workers": 0})
 
 
 def prove(start: Start, objective: TradedLabels) -> None:
