@@ -49,6 +49,22 @@ def test_a_killed_trial_is_tried_again_and_nothing_after_it_changes(tmp_path: Pa
     assert len(again.trials) == TRIALS
 
 
+def test_a_proposal_that_is_killed_each_time_is_given_up(tmp_path: Path) -> None:
+    """What takes more memory than there is would otherwise end the search for ever."""
+    begun = []
+    for _ in range(4):
+        with held(tmp_path / "killed"):
+            study = study_in(tmp_path / "killed")
+            search_here(Search(study, 5), Bowl(refuses=4))
+            begun.append(study.ask()[1])  # and the process is gone before it answers
+    assert begun[0] == begun[1] == begun[2] != begun[3]
+    after = searched(tmp_path / "killed", 9).trials
+    assert len(after) == 9
+    given_up = after[5]
+    assert SPACE.values_of(given_up.params) == begun[0]
+    assert "killed 3 times" in given_up.user_attrs["why"]
+
+
 def test_the_seed_decides_the_proposals(tmp_path: Path) -> None:
     one, other = (searched(tmp_path / f"{seed}", 4, seed=seed) for seed in (0, 1))
     assert proposals(one) != proposals(other)

@@ -27,7 +27,8 @@ WHY: Final = "why"  # attribute of a trial that failed
 LOOKS: Final = "looks"  # attribute of a trial: Sharpe ratios that its best pass was taken from
 AGAIN: Final = "again"  # attribute of a trial: number of an earlier one with its settings
 FOUND: Final = "found"  # attribute of a trial: what was measured for keys that were to be found
-CUT_OFF: Final = "cut off"  # the reason of one whose process was killed
+CUT_OFF: Final = "cut off"  # the reason of one whose process was killed: it is tried again
+MOST_KILLED: Final = 3  # times that one proposal may end its process before it is given up
 FIRST_AT_RANDOM: Final = 10
 FIRST_UNPRUNED: Final = 5  # trials that run to their end, so that there is a median
 ENDED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -56,7 +57,8 @@ class Study:
 
     Proposals are those of a tree-structured Parzen estimator. Each one seeds its own sampler
     by how many came before, and those that were cut off do not count: a search that was killed
-    and goes on proposes what it would have proposed.
+    and goes on proposes what it would have proposed. A proposal that was cut off three times is
+    given up, and does count.
 
     Args:
         path: of the journal; the caller holds it.
@@ -112,7 +114,7 @@ class Study:
             refuse_other(self.path, told, key)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             # Nobody else writes here, so the process that ran it is gone.
-            study._storage.set_trial_user_attr(trial._trial_id, WHY, CUT_OFF)
+            study._storage.set_trial_user_attr(trial._trial_id, WHY, why_gone(study, trial))
             study.tell(trial.number, state=TrialState.FAIL)
         return study
 
@@ -191,6 +193,19 @@ class Study:
         """End a trial that has no answer."""
         trial.set_user_attr(WHY, why)
         self._study.tell(trial, state=TrialState.FAIL)
+
+
+def why_gone(study: optuna.Study, trial: FrozenTrial) -> str:
+    """What became of a trial whose process is gone.
+
+    One that takes more memory than there is would be killed each time that the search goes on.
+    """
+    earlier = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    alike = [one for one in earlier if one.params == trial.params]
+    times = 1 + sum(one.user_attrs.get(WHY) == CUT_OFF for one in alike)
+    if not trial.params or times < MOST_KILLED:
+        return CUT_OFF
+    return f"its process was killed {times} times: more memory than there is?"
 
 
 class Held(JournalFileOpenLock):
