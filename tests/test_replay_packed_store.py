@@ -176,6 +176,8 @@ def test_what_cannot_be_packed_in_memory_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
     with pytest.raises(Usage, match="warm_rows"):
         ReplayStore(SCHEMA, 1000, packed=True, warm_rows=-1)
+    with pytest.raises(Usage, match="packed store"):
+        ReplayStore(SCHEMA, 1000, warm_rows=100)
     store = ReplayStore(SCHEMA, 100_000, packed=True)
     store.add_vector(**steps_of(RAW_ROWS // 4))
     with pytest.raises(Usage, match="258 rows at once"):

@@ -78,7 +78,8 @@ class ReplayStore:
         power_safe: sync every commit to the disk, so that it survives a loss of power too.
 
     Raises:
-        Usage: a new store without schema or capacity, or a folder that is to be packed in memory.
+        Usage: a new store without schema or capacity, a folder that is to be packed in memory, or
+            ``warm_rows`` of a store that is not packed.
         AitradeError: the folder is another program's, damaged or in use.
     """
 
@@ -100,6 +101,8 @@ class ReplayStore:
     ) -> None:
         self.disk: Disk | None = None
         self.older: OlderRows | None = None
+        if warm_rows is not None and not packed:
+            raise Usage("`warm_rows` is for a packed store", hint="add `packed=True`")
         if isinstance(place, Schema):
             if capacity is None or capacity < 1:
                 raise Usage(f"a store in memory needs a capacity of at least 1, got `{capacity}`")
