@@ -1,4 +1,9 @@
-"""Plain values as TOML: Python's own library reads it and does not write it."""
+"""Plain values as TOML, one line a key, so that a remark fits behind it.
+
+Python's own library reads TOML and does not write it. Those that do were tried: tomli-w 1.2
+puts each item of a list on its own line, and tomlkit 0.15 writes a list of tables inside a
+table on the same line as what no reader takes.
+"""
 
 from __future__ import annotations
 
