@@ -74,7 +74,7 @@ def test_more_flips_than_before_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return replace(report, candidates=lines)
 
-    monkeypatch.setattr(checks, "run_tuned", lambda _: flipping(0.02, 0.01))
+    monkeypatch.setattr(checks, "run_tuned", lambda _, **__: flipping(0.02, 0.01))
     assert status_of(checks.rounding_is_learned(quick=True), Claim())[0] == "held"
-    monkeypatch.setattr(checks, "run_tuned", lambda _: flipping(0.01, 0.02))
+    monkeypatch.setattr(checks, "run_tuned", lambda _, **__: flipping(0.01, 0.02))
     assert status_of(checks.rounding_is_learned(quick=True), Claim())[0] == "failed"

@@ -22,10 +22,10 @@ WINDOWS = np.random.default_rng(0).standard_normal((4, WINDOW, 4)).astype(np.flo
 def silent(_: str) -> None: ...
 
 
-def test_a_race_of_real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "QUICK", Effort(rounds=6, runs=24))
+def test_a_race_of_real_processes() -> None:
     graph = graph_of(onnx_model())
-    timed = timing.race({"one": graph, "two": graph}, WINDOWS, seed=0, say=silent)
+    effort = Effort(rounds=6, runs=24)
+    timed = timing.race({"one": graph, "two": graph}, WINDOWS, effort=effort, seed=0, say=silent)
     assert {each.variant for each in timed.latencies} == {"one", "two"}
     assert all(each.runtime == "onnxruntime" for each in timed.latencies)
     assert timed.latency("one").size_bytes == len(graph.proto_bytes)
@@ -52,6 +52,19 @@ def test_what_is_reported_is_measured_in_full_and_with_a_control(asked: dict[str
     assert timed.noise[0].control is not None
     assert timed.baseline() == "before"
     assert timed.speed("after").value == pytest.approx(4.5, rel=0.01)  # 900 over 200 planted
+
+
+def test_more_seconds_are_passed_on_and_a_choice_takes_its_share_of_them(
+    asked: dict[str, Any],
+) -> None:
+    longer = Effort(seconds=10.0)
+    timing.time_pair(torch_model(), onnx_model(), WINDOWS, effort=longer, seed=3, say=silent)
+    assert asked["effort"] == longer
+    timing.race_artefacts(
+        {"one": torch_model()}, WINDOWS, batches=(1,), effort=longer, seed=3, say=silent
+    )
+    assert asked["effort"] == Effort(rounds=QUICK.rounds, seconds=4.0)
+    assert asked["control"]
 
 
 def test_a_race_is_short_and_has_none(asked: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aitrade_cli.checks.fixtures import MODELS, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.checks.turns import effort_of
 from aitrade_cli.errors import Missing
 from aitrade_cli.model.compilation.accelerator import (
     Switches,
@@ -46,12 +47,12 @@ def ahead_of_time(quick: bool) -> CheckResult:
         raise Unavailable(reason)
     # One compilation takes 10 to 40 seconds; recurrent networks only take one length.
     names = ("mlp",) if quick else ("mlp", "tcn", "transformer")
-    return check(names, ("aoti",), (1,) if quick else (1, 256))
+    return check(names, ("aoti",), quick=quick)
 
 
 def scripted(quick: bool) -> CheckResult:
     """Frozen TorchScript decides the same; a hot loop over scalars is several times faster."""
-    found = check(QUICK if quick else MODELS, ("torchscript",), (1,) if quick else (1, 256))
+    found = check(QUICK if quick else MODELS, ("torchscript",), quick=quick)
     ratio, apart = hot_loop()
     return CheckResult(
         found.measured,
@@ -107,20 +108,23 @@ def gpu_switches(quick: bool) -> CheckResult:
 def fastest_backend(quick: bool) -> CheckResult:
     """The winner of the race is equivalent and never slower than the input."""
     names = QUICK if quick else MODELS
-    return check(names, (), (1,) if quick else (1, 256), engines=True)
+    return check(names, (), quick=quick, engines=True)
 
 
 def check(
     names: Sequence[str],
     backends: tuple[str, ...],
-    batches: tuple[int, ...],
     *,
+    quick: bool,
     engines: bool = False,
 ) -> CheckResult:
     """Compile each model and take the geometric mean of the speed at the first batch."""
     # Engines that open ONNX are named, so that a model no engine speeds up ships, and is told.
     chosen = ("onnxruntime", "openvino") if engines else backends
-    reports = {name: run(name, CompileSettings(backends=chosen, batches=batches)) for name in names}
+    settings = CompileSettings(
+        backends=chosen, batches=(1,) if quick else (1, 256), effort=effort_of(quick)
+    )
+    reports = {name: run(name, settings) for name in names}
     # A model that was kept as it is runs at its own speed.
     gains = [gain_of(report) or (1.0, 1.0, 1.0) for report in reports.values()]
     return CheckResult(

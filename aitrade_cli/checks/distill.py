@@ -12,6 +12,7 @@ import torch
 
 from aitrade_cli.checks.fixtures import fixtures_folder, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.checks.turns import effort_of
 from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.distill.report import DistillReport
@@ -74,7 +75,7 @@ def students_learn(quick: bool) -> CheckResult:
 def rounding_is_learned(quick: bool) -> CheckResult:
     """Weights that were fine-tuned while being rounded to 4 bits flip fewer decisions."""
     names = QUICK if quick else TUNED
-    reports = {name: run_tuned(name) for name in names}
+    reports = {name: run_tuned(name, quick=quick) for name in names}
     flips = {name: flips_of(report) for name, report in reports.items()}
     gained = sum(after < before for before, after in flips.values())
     return CheckResult(
@@ -98,10 +99,11 @@ def rounding_is_learned(quick: bool) -> CheckResult:
     )
 
 
-def run_tuned(name: str) -> QuantizeReport:
+def run_tuned(name: str, *, quick: bool) -> QuantizeReport:
     path = model_file(name)
     source = load(path.read_bytes(), name=path.name)
-    return quantize_artefact(source, QuantizeSettings(bits="int4", qat=True), f"{name}.onnx").report
+    settings = QuantizeSettings(bits="int4", qat=True, effort=effort_of(quick))
+    return quantize_artefact(source, settings, f"{name}.onnx").report
 
 
 def flips_of(report: QuantizeReport) -> tuple[float, float]:
@@ -118,6 +120,7 @@ def run(name: str, *, quick: bool) -> DistillReport:
         STUDENTS[name],
         recipe=replace(RECIPE, epochs=4) if quick else RECIPE,
         data=None if quick else str(fixtures_folder() / "bars" / "eurusd_1h.parquet"),
+        effort=effort_of(quick),
     )
     return distill_artefact(source, settings, f"{name}.{STUDENTS[name]}.pt").report
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from aitrade_cli.checks.fixtures import MODELS, fixtures_folder, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.checks.turns import effort_of
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
 from aitrade_cli.model.pruning.masks import apply, pattern_masks, weights_of
@@ -40,7 +41,8 @@ def bars() -> str:
 def weights_are_zeroed_by_size(quick: bool) -> CheckResult:
     """As many weights are zero as were asked for, and no run of four keeps more than two."""
     names = ("mlp",) if quick else ("mlp", "lstm", "transformer")
-    reports = {name: run(name, Settings(sparsity=SPARSITY)) for name in names}
+    settings = Settings(sparsity=SPARSITY, effort=effort_of(quick))
+    reports = {name: run(name, settings) for name in names}
     bounds = [*(zeros_bound(name, report) for name, report in reports.items())]
     bounds += [pattern_bound(name) for name in names]
     return result_of(
@@ -54,7 +56,7 @@ def weights_are_zeroed_by_size(quick: bool) -> CheckResult:
 def units_are_removed(quick: bool) -> CheckResult:
     """Half of the units gone: each network is smaller, faster and, once trained, decides alike."""
     names = ("lstm", "tcn") if quick else MODELS
-    settings = Settings(structured=SHARE)
+    settings = Settings(structured=SHARE, effort=effort_of(quick))
     if not quick:
         settings = replace(settings, finetune=True, data=bars())
     reports = {name: run(name, settings) for name in names}
@@ -69,7 +71,14 @@ def units_are_removed(quick: bool) -> CheckResult:
 def sparsity_grows_while_training(quick: bool) -> CheckResult:
     """With a cubic schedule the sparsity arrives where it was asked to, and stays there."""
     names = ("mlp",) if quick else ("mlp", "lstm")
-    settings = Settings(sparsity=SPARSITY, finetune=True, schedule="cubic", epochs=12, data=bars())
+    settings = Settings(
+        sparsity=SPARSITY,
+        finetune=True,
+        schedule="cubic",
+        epochs=12,
+        data=bars(),
+        effort=effort_of(quick),
+    )
     reports = {name: run(name, settings) for name in names}
     bounds = [
         bound

@@ -7,6 +7,7 @@ from statistics import geometric_mean
 
 from aitrade_cli.checks.fixtures import MODELS, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
+from aitrade_cli.checks.turns import effort_of
 from aitrade_cli.fidelity.gain import Gain
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.quantize.report import QuantizeReport
@@ -25,26 +26,26 @@ CONDITIONS = (
 
 def dynamic_int8(quick: bool) -> CheckResult:
     """LSTM and linear layers multiply in INT8, and the models still decide alike."""
-    settings = Settings(bits="int8", kinds=frozenset(("dynamic",)))
+    settings = Settings(bits="int8", kinds=frozenset(("dynamic",)), effort=effort_of(quick))
     return check(("lstm", "mlp") if quick else MODELS, settings, int8_bounds)
 
 
 def static_int8(quick: bool) -> CheckResult:
     """The same with ranges calibrated on earlier bars, which convolutions need."""
-    settings = Settings(bits="int8", kinds=frozenset(("static",)))
+    settings = Settings(bits="int8", kinds=frozenset(("static",)), effort=effort_of(quick))
     return check(("tcn", "lstm") if quick else MODELS, settings, int8_bounds)
 
 
 def int4_weights(quick: bool) -> CheckResult:
     """The transformer fits into less than a fifth of its float32 bytes."""
     names = ("transformer",) if quick else ("transformer", "mlp")
-    return check(names, Settings(bits="int4"), int4_bounds)
+    return check(names, Settings(bits="int4", effort=effort_of(quick)), int4_bounds)
 
 
 def half_precision(quick: bool) -> CheckResult:
     """Half the bytes, float32's speed, the same decisions."""
     names = ("mlp",) if quick else MODELS
-    return check(names, Settings(bits="fp16"), half_bounds)
+    return check(names, Settings(bits="fp16", effort=effort_of(quick)), half_bounds)
 
 
 def check(

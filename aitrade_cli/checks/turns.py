@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
 
 from aitrade_cli.checks.result import Measured
 from aitrade_cli.inference.resampling import Ratio, paired_ratio
+from aitrade_cli.inference.variants import FULL, Effort
 
 AGAIN = "again"  # the first way once more
+BRIEF = replace(FULL, seconds=0.6)  # as many rounds: what disturbs a host lasts longer than a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,8 @@ def seconds_of(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def effort_of(quick: bool) -> Effort:
+    """How long a row times models in processes of their own."""
+    return BRIEF if quick else FULL

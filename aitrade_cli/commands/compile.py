@@ -26,6 +26,7 @@ from aitrade_cli.commands.options import (
     Plot,
     Seed,
     Symbol,
+    TimedSeconds,
     TrustPickle,
     option,
 )
@@ -63,6 +64,7 @@ def compile(  # noqa: A001 -- the word of the command
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     plot: Plot = None,
+    seconds: TimedSeconds = 1.5,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -77,6 +79,7 @@ def compile(  # noqa: A001 -- the word of the command
     runs on this host. INT8 is another command: `aitrade quantize`.
     """
     from aitrade_cli.fidelity.budget import parse_budget
+    from aitrade_cli.inference.variants import Effort
     from aitrade_cli.market.backtest import Costs
     from aitrade_cli.passes.compile.pictures import figure_of
     from aitrade_cli.passes.compile.run import compile_artefact
@@ -98,6 +101,7 @@ def compile(  # noqa: A001 -- the word of the command
             max_pnl_drop=max_pnl_drop,
         ),
         costs=Costs(fee_bps, slippage_bps),
+        effort=Effort(seconds=seconds),
         seed=seed,
     )
     # Which ending it will be is known last, and a taken name is better told first.

@@ -26,6 +26,7 @@ from aitrade_cli.commands.options import (
     Plot,
     Seed,
     Symbol,
+    TimedSeconds,
     TrustPickle,
     option,
 )
@@ -74,6 +75,7 @@ def distill(
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     plot: Plot = None,
+    seconds: TimedSeconds = 1.5,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -87,6 +89,7 @@ def distill(
     report says how often. No bar that judges the result is trained on.
     """
     from aitrade_cli.fidelity.budget import parse_budget
+    from aitrade_cli.inference.variants import Effort
     from aitrade_cli.market.backtest import Costs
     from aitrade_cli.passes.distill.report import figure_of
     from aitrade_cli.passes.distill.run import distill_artefact
@@ -116,6 +119,7 @@ def distill(
         force=force,
         budget=budget,
         costs=Costs(fee_bps, slippage_bps),
+        effort=Effort(seconds=seconds),
     )
     target = output_name(model, output, f".{student}.pt", force=force)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)

@@ -27,6 +27,7 @@ from aitrade_cli.commands.options import (
     Plot,
     Seed,
     Symbol,
+    TimedSeconds,
     TrustPickle,
     option,
 )
@@ -70,6 +71,7 @@ def optimize(
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     plot: Plot = None,
+    seconds: TimedSeconds = 1.5,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -84,6 +86,7 @@ def optimize(
     that the artefact remembers, where they are found and unchanged.
     """
     from aitrade_cli.fidelity.budget import parse_budget
+    from aitrade_cli.inference.variants import Effort
     from aitrade_cli.market.backtest import Costs
     from aitrade_cli.passes.optimize.settings import (
         Settings,
@@ -107,6 +110,7 @@ def optimize(
             max_pnl_drop=max_pnl_drop,
         ),
         costs=Costs(fee_bps, slippage_bps),
+        effort=Effort(seconds=seconds),
         minimize=minimize_of(minimize),
         seconds=seconds_of(budget),
         trials=trials,

@@ -56,6 +56,15 @@ TrustPickle = Annotated[
     str | None,
     option("--trust-pickle", metavar="SHA256", help="Run the pickle of exactly this file"),
 ]
+TimedSeconds = Annotated[
+    float,
+    option(
+        "--seconds",
+        min=0.01,
+        metavar="S",
+        help="Of measured calls of each model and batch size; more where noise hides a gain",
+    ),
+]
 Plot = Annotated[
     str | None,
     option("--plot", metavar="FILE", help="Also draw it: .png, .svg or .html"),

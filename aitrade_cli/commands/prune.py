@@ -25,6 +25,7 @@ from aitrade_cli.commands.options import (
     Plot,
     Seed,
     Symbol,
+    TimedSeconds,
     TrustPickle,
     option,
 )
@@ -72,6 +73,7 @@ def prune(
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     plot: Plot = None,
+    seconds: TimedSeconds = 1.5,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -87,6 +89,7 @@ def prune(
     still written, its verdict inside.
     """
     from aitrade_cli.fidelity.budget import parse_budget
+    from aitrade_cli.inference.variants import Effort
     from aitrade_cli.market.backtest import Costs
     from aitrade_cli.passes.prune.pictures import figure_of
     from aitrade_cli.passes.prune.run import prune_artefact
@@ -110,6 +113,7 @@ def prune(
         finetune=finetune,
         **{"rounds": rounds, "epochs": epochs, "data": data, "symbol": symbol, "seed": seed},
         **{"budget": budget, "costs": Costs(fee_bps, slippage_bps)},
+        **{"effort": Effort(seconds=seconds)},
     )
     target = output_name(model, output, ".pruned.pt", force=force)
     source = load_input(model, arch=arch, trust_pickle=trust_pickle)

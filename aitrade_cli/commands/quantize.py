@@ -25,6 +25,7 @@ from aitrade_cli.commands.options import (
     Plot,
     Seed,
     Symbol,
+    TimedSeconds,
     TrustPickle,
     option,
 )
@@ -61,6 +62,7 @@ def quantize(
     arch: ArchFactory = None,
     trust_pickle: TrustPickle = None,
     plot: Plot = None,
+    seconds: TimedSeconds = 1.5,
     seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
@@ -75,6 +77,7 @@ def quantize(
     with `--qat`, weights are fine-tuned on bars that precede all others, if there are any.
     """
     from aitrade_cli.fidelity.budget import parse_budget
+    from aitrade_cli.inference.variants import Effort
     from aitrade_cli.market.backtest import Costs
     from aitrade_cli.passes.quantize.pictures import figure_of
     from aitrade_cli.passes.quantize.run import quantize_artefact
@@ -98,6 +101,7 @@ def quantize(
             max_pnl_drop=max_pnl_drop,
         ),
         costs=Costs(fee_bps, slippage_bps),
+        effort=Effort(seconds=seconds),
         seed=seed,
         qat=qat,
     )

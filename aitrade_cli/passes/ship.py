@@ -17,6 +17,7 @@ from aitrade_cli.fidelity.judge import judge
 from aitrade_cli.fidelity.outputs import Remembered
 from aitrade_cli.fidelity.report import EquivalenceReport, summary
 from aitrade_cli.inference.latency import Latency, LatencyReport
+from aitrade_cli.inference.variants import FULL, Effort
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, TorchWeights, dump
 from aitrade_cli.model.network import build
@@ -52,6 +53,7 @@ class Change:
         seed: of noise, order of timing and bootstrap.
         source_running: the source, where it was started already.
         batches: windows in one call, each timed; the gain gate takes the first.
+        effort: how long both are timed.
     """
 
     source: Artefact
@@ -69,6 +71,7 @@ class Change:
     seed: int = 0
     source_running: Remembered | None = None
     batches: tuple[int, ...] = (1,)
+    effort: Effort = FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,15 @@ def ship(
     card, sample = source.card, change.evidence.sample
     before = change.source_running or Remembered(start(source))
     after = Remembered(start(made))
-    timed = time_pair(source, made, windows, batches=change.batches, seed=change.seed, say=say)
+    timed = time_pair(
+        source,
+        made,
+        windows,
+        batches=change.batches,
+        effort=change.effort,
+        seed=change.seed,
+        say=say,
+    )
     report = judge(
         before,
         after,

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from aitrade_cli.files import sha256
-from aitrade_cli.inference.latency import FULL, QUICK, LatencyReport, measure
-from aitrade_cli.inference.variants import Variant
+from aitrade_cli.inference.latency import FULL, LatencyReport, measure
+from aitrade_cli.inference.variants import Effort, Variant
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, dump
 from aitrade_cli.model.runtimes.wish import way_of
 
@@ -21,12 +21,14 @@ def race(
     graphs: Mapping[str, OnnxGraph],
     windows: Float32[np.ndarray, "n time feature"],
     *,
+    effort: Effort = FULL,
     seed: int,
     say: Say,
 ) -> LatencyReport:
     """Time ONNX graphs against each other; the first counts as 1. One thread, batch 1."""
     variants = [Variant(name, graph.proto_bytes, "onnxruntime") for name, graph in graphs.items()]
-    return measure(variants, windows=windows, effort=QUICK, control=False, seed=seed, say=say)
+    effort = effort.choosing()
+    return measure(variants, windows=windows, effort=effort, control=False, seed=seed, say=say)
 
 
 def time_pair(
@@ -35,6 +37,7 @@ def time_pair(
     windows: Float32[np.ndarray, "n time feature"],
     *,
     batches: Sequence[int] = (1,),
+    effort: Effort = FULL,
     seed: int,
     say: Say,
 ) -> LatencyReport:
@@ -44,7 +47,7 @@ def time_pair(
         variants,
         batches=batches,
         windows=windows,
-        effort=FULL,
+        effort=effort,
         control=True,
         seed=seed,
         say=say,
@@ -56,6 +59,7 @@ def race_artefacts(
     windows: Float32[np.ndarray, "n time feature"],
     *,
     batches: Sequence[int],
+    effort: Effort = FULL,
     seed: int,
     say: Say,
 ) -> LatencyReport:
@@ -65,7 +69,13 @@ def race_artefacts(
     """
     variants = [variant_of(name, artefact) for name, artefact in artefacts.items()]
     return measure(
-        variants, batches=batches, windows=windows, effort=QUICK, control=True, seed=seed, say=say
+        variants,
+        batches=batches,
+        windows=windows,
+        effort=effort.choosing(),
+        control=True,
+        seed=seed,
+        say=say,
     )
 
 

@@ -97,6 +97,7 @@ def compile_artefact(
         {BEFORE: source, **runnable},
         yard.windows,
         batches=yard.batches,
+        effort=settings.effort,
         seed=settings.seed,
         say=say,
     )
@@ -210,6 +211,7 @@ def ship_winner(
         asked_by_name=settings.by_name,
         budget=settings.budget,
         costs=settings.costs,
+        effort=settings.effort,
         seed=settings.seed,
         source_running=yard.running,
         batches=gaining_first(

@@ -8,6 +8,7 @@ from typing import Final
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
+from aitrade_cli.inference.variants import FULL, Effort
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.compilation.backends import NAMES, backends
 from aitrade_cli.model.compilation.interface import Backend
@@ -30,6 +31,7 @@ class CompileSettings:
         symbol: which instrument of those bars.
         budget: what the change may cost.
         costs: of trading, in the backtest.
+        effort: how long models are timed against each other.
         seed: of noise, of the order of timing and of the bootstrap.
     """
 
@@ -41,6 +43,7 @@ class CompileSettings:
     symbol: str | None = None
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
+    effort: Effort = FULL
     seed: int = 0
 
     @property

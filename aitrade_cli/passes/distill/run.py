@@ -136,6 +136,7 @@ def ship_student(
         size_note="float32 tensors of both",
         budget=settings.budget,
         costs=settings.costs,
+        effort=settings.effort,
         seed=settings.recipe.seed,
         source_running=lesson.running,
     )

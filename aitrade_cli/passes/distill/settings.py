@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
+from aitrade_cli.inference.variants import FULL, Effort
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.architectures import ARCHITECTURES
 from aitrade_cli.training.run import Recipe
@@ -47,6 +48,7 @@ class Settings:
         force: write over that state where it is not gone on from.
         budget: what the change may cost.
         costs: of trading, in the backtest.
+        effort: how long models are timed against each other.
     """
 
     student: str
@@ -63,6 +65,7 @@ class Settings:
     force: bool = False
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
+    effort: Effort = FULL
 
     def __post_init__(self) -> None:
         if self.parameters is not None and self.speedup is not None:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32
 
-from aitrade_cli.inference.latency import QUICK, measure
+from aitrade_cli.inference.latency import measure
 from aitrade_cli.inference.variants import Variant
 from aitrade_cli.model.artefact import Artefact, TorchWeights, dump
 from aitrade_cli.model.card import Arch, Card, TensorSpec
@@ -63,7 +63,12 @@ def fast_enough(
     variants = [variant_of("teacher", source)]
     variants += [untrained(name, arch, settings.recipe.seed) for name, arch in rungs.items()]
     timed = measure(
-        variants, windows=windows, effort=QUICK, control=False, seed=settings.recipe.seed, say=say
+        variants,
+        windows=windows,
+        effort=settings.effort.choosing(),
+        control=False,
+        seed=settings.recipe.seed,
+        say=say,
     )
     speeds = {name: timed.speed(name).value for name in rungs}
     enough = [name for name in rungs if speeds[name] >= (settings.speedup or 1.0)]

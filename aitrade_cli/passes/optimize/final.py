@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from aitrade_cli import files
 from aitrade_cli.errors import BadInput, Usage
-from aitrade_cli.inference.variants import Effort
 from aitrade_cli.model.artefact import Artefact, OnnxGraph
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.optimize.forms import SOURCE, Form, Made, race
@@ -22,7 +21,8 @@ from aitrade_cli.passes.optimize.study import Study
 from aitrade_cli.passes.taught import taught_card
 
 Say = Callable[[str], None]
-EFFORT: Final = Effort(rounds=20, seconds=1.0)
+ROUNDS: Final = 20
+SHARE_OF_TIME: Final = 2 / 3  # of what two models get: many stand in that race
 MOST: Final = 10  # points of the front in that race
 FRONT: Final = "front.json"
 
@@ -111,7 +111,9 @@ class Finish:
     def timed(self, points: Sequence[Point], say: Say) -> dict[Point, Point]:
         say(f"timing the best {len(points)} in one race")
         entrants = [entrant(point, self.made_of(point, point.name)) for point in points]
-        report = race(entrants, self.ground.yard, EFFORT, say)
+        effort = self.settings.effort
+        shorter = replace(effort, rounds=ROUNDS, seconds=SHARE_OF_TIME * effort.seconds)
+        report = race(entrants, self.ground.yard, shorter, say)
         ran = {each.variant for each in report.latencies}
         return {
             point: point.timed(

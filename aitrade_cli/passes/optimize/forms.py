@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from aitrade_cli.errors import AitradeError
-from aitrade_cli.inference.latency import QUICK, LatencyReport, measure
-from aitrade_cli.inference.variants import Effort, Variant
+from aitrade_cli.inference.latency import LatencyReport, measure
+from aitrade_cli.inference.variants import FULL, Effort, Variant
 from aitrade_cli.model.artefact import Artefact, OnnxGraph, dump
 from aitrade_cli.model.card import RunsOn
 from aitrade_cli.model.onnx_graph import arrays, parse
@@ -74,6 +74,7 @@ class Yard:
         flips: answers of the source on bars kept for choosing; None without a rule.
         threads: counts to try, the smallest first.
         seed: of the order of timing.
+        effort: of a race that is to be believed; those that only choose take less.
     """
 
     source: bytes
@@ -83,6 +84,7 @@ class Yard:
     flips: Flips | None
     threads: tuple[int, ...]
     seed: int
+    effort: Effort = FULL
 
 
 def make_all(exported: Artefact, yard: Yard, wanted: Sequence[str] | None, say: Say) -> list[Made]:
@@ -192,16 +194,17 @@ def cost(
         say: told what is happening.
     """
     points: list[Point] = []
+    effort = yard.effort.choosing()
     for start_at in range(0, len(made), IN_A_RACE):
         group = made[start_at : start_at + IN_A_RACE]
-        points += points_of(shape, group, race(group, yard, QUICK, say), keep)
+        points += points_of(shape, group, race(group, yard, effort, say), keep)
     more = [count for count in yard.threads if count > min(yard.threads)]
     if points and more:
         chosen = {quickest(points).form, min(points, key=lambda one: one.latency_us).form}
         again = [
             on_threads(one, count) for one in made if one.form.name in chosen for count in more
         ]
-        points += points_of(shape, again, race(again, yard, QUICK, say), keep)
+        points += points_of(shape, again, race(again, yard, effort, say), keep)
     return points
 
 

@@ -94,6 +94,7 @@ def rewrite_graph(
         asked_by_name=True,
         budget=settings.budget,
         costs=settings.costs,
+        effort=settings.effort,
         seed=settings.seed,
     )
     say("judging the new graph")

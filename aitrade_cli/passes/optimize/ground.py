@@ -56,6 +56,7 @@ def prepare_ground(source: Artefact, settings: Settings) -> Ground:
         flips=flips,
         threads=settings.threads,
         seed=settings.seed,
+        effort=settings.effort,
     )
     nursery = nursery_of(
         source,

@@ -36,6 +36,7 @@ def change_of(ground: Ground, made: Artefact, chosen: Point, settings: Settings)
         size_note="weights of the source as stored, ONNX without its card",
         budget=settings.budget,
         costs=settings.costs,
+        effort=settings.effort,
         seed=settings.seed,
         source_running=ground.running,
     )

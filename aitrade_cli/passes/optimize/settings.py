@@ -11,6 +11,7 @@ from typing import Final, Literal, cast, get_args
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
+from aitrade_cli.inference.variants import FULL, Effort
 from aitrade_cli.market.backtest import Costs
 
 Minimize = Literal["latency", "size"]
@@ -39,6 +40,7 @@ class Settings:
         symbol: which instrument of those bars.
         budget: what the change may cost.
         costs: of trading, in the backtest.
+        effort: how long models are timed against each other.
         minimize: latency at batch 1, or bytes.
         seconds: for everything but the last judgement, > 0.
         trials: shapes to try at most; None tries as many as the time allows.
@@ -50,6 +52,7 @@ class Settings:
     symbol: str | None = None
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
+    effort: Effort = FULL
     minimize: Minimize = "latency"
     seconds: float = SECONDS
     trials: int | None = None

@@ -107,6 +107,7 @@ def change_of(job: Job, made: Cutting, artefact: Artefact, settings: Settings) -
         asked_by_name=settings.structured is None,
         budget=settings.budget,
         costs=settings.costs,
+        effort=settings.effort,
         seed=settings.seed,
         batches=BATCHES,
     )

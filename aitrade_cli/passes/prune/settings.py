@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
+from aitrade_cli.inference.variants import FULL, Effort
 from aitrade_cli.market.backtest import Costs
 
 Schedule = Literal["once", "cubic"]
@@ -33,6 +34,7 @@ class Settings:
         symbol: which instrument of those bars.
         budget: what the change may cost.
         costs: of trading, in the backtest.
+        effort: how long models are timed against each other.
         seed: of training, noise, order of timing and bootstrap.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     symbol: str | None = None
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
+    effort: Effort = FULL
     seed: int = 0
 
     @property

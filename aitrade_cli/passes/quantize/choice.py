@@ -77,7 +77,13 @@ def race_all(
     shop: Workshop, built: Sequence[Candidate], settings: Settings, say: Say
 ) -> LatencyReport:
     graphs = {one.name: one.graph for one in built if one.graph is not None}
-    return race({FLOAT: shop.graph, **graphs}, shop.windows, seed=settings.seed, say=say)
+    return race(
+        {FLOAT: shop.graph, **graphs},
+        shop.windows,
+        effort=settings.effort,
+        seed=settings.seed,
+        say=say,
+    )
 
 
 def best(good: Sequence[Candidate], timed: LatencyReport, settings: Settings) -> Candidate:

@@ -189,6 +189,7 @@ def ship_graph(
         size_note="float32 tensors of the source, ONNX without its card",
         budget=settings.budget,
         costs=settings.costs,
+        effort=settings.effort,
         seed=settings.seed,
         source_running=bench.running,
     )

@@ -7,6 +7,7 @@ from typing import Final, Literal, cast, get_args
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
+from aitrade_cli.inference.variants import FULL, Effort
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.model.quantization.calibration import Method
 
@@ -29,6 +30,7 @@ class Settings:
         symbol: which instrument of those bars.
         budget: what the change may cost.
         costs: of trading, in the backtest.
+        effort: how long models are timed against each other.
         seed: of noise, of the order of timing and of the bootstrap.
         qat: fine-tune while rounding, whatever came of rounding alone; it is done by itself where a
             budget of flips is missed.
@@ -42,6 +44,7 @@ class Settings:
     symbol: str | None = None
     budget: Budget = field(default_factory=Budget)
     costs: Costs = field(default_factory=Costs)
+    effort: Effort = FULL
     seed: int = 0
     qat: bool = False
 
