@@ -28,7 +28,7 @@ from aitrade_cli.passes.quantize.qat import fine_tune
 from aitrade_cli.passes.quantize.run import quantize_artefact, set_up
 from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 from aitrade_cli.report.ndjson import to_data
-from aitrade_cli.training.checkpoint import OtherRun, StateInTheWay
+from aitrade_cli.training.checkpoints.folder import OtherRun, StateInTheWay
 from aitrade_cli.training.material import Material, examples_at
 from aitrade_cli.training.quantized import rounded_to_4_bits, rounded_weight
 from tests.passes_cases import BARS, onnx_model, plant, torch_model
@@ -81,7 +81,8 @@ def test_resumed_from_a_folder_it_is_the_same_file(tmp_path: Path) -> None:
     whole = {name: value.clone() for name, value in build(load(first.data)).state_dict().items()}
     with pytest.raises(StateInTheWay):
         distill_artefact(torch_model(), kept, "s.pt")
-    (tmp_path / "student-alone.state.pt").unlink()
+    for path in (tmp_path / "student-alone" / "checkpoints").glob("*.ckpt"):
+        path.unlink()
     again = distill_artefact(torch_model(), replace(kept, resume=True), "s.pt")
     for name, value in build(load(again.data)).state_dict().items():
         assert torch.equal(value, whole[name])

@@ -17,7 +17,7 @@ from aitrade_cli.passes.train.prepare import prepare, resolved
 from aitrade_cli.passes.train.run import train_here as train
 from aitrade_cli.passes.train.seen import SeenBefore
 from aitrade_cli.passes.train.settings import Settings, settings_of
-from aitrade_cli.training.checkpoint import OtherRun
+from aitrade_cli.training.checkpoints.folder import OtherRun
 from tests.test_passes_train_tuning import FLAGS
 
 

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from aitrade_cli.errors import BadInput
-from aitrade_cli.training.checkpoint import OtherRun, StateInTheWay
 from aitrade_cli.training.checkpoints import writer as module
 from aitrade_cli.training.checkpoints.folder import (
     CheckpointFolder,
     NothingWhole,
     OnlyWeights,
+    OtherRun,
+    StateInTheWay,
     set_aside,
 )
 from aitrade_cli.training.checkpoints.layout import read

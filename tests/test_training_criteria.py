@@ -21,9 +21,10 @@ from aitrade_cli.training.criteria import (
     parse_criteria,
 )
 from aitrade_cli.training.loop import Labels, fresh
-from aitrade_cli.training.run import Hooks, Recipe, State, pursue
+from aitrade_cli.training.run import Hooks, Recipe, pursue
 from aitrade_cli.training.state import Epoch
 from tests.test_training_loop import arch, planted
+from tests.training_cases import AfterEachPass
 
 
 def epochs_of(*told: Mapping[str, float | None]) -> list[Epoch]:
@@ -131,14 +132,14 @@ class Figured(Labels):
 
 
 def test_a_run_keeps_the_weights_of_the_epoch_that_the_criteria_choose() -> None:
-    states: list[State] = []
+    passes = AfterEachPass()
     goal = Figured(planted(64), planted(32)).plan(sharpe=[0.1, 0.9, 0.3, 0.2, 0.1])
     network = fresh(arch("mlp"), 1)
     recipe = Recipe(epochs=5, batch=32, early_stop="sharpe:max:patience=2")
-    fit = pursue(network, goal, recipe, hooks=Hooks(keep=states.append))
+    fit = pursue(network, goal, recipe, hooks=Hooks(callbacks=(passes,)))
     assert (fit.best.number, len(fit.epochs)) == (2, 4)
     assert "sharpe no better for 2 epochs" in fit.stopped
-    kept = states[1].weights
+    kept = passes.states[1].weights
     assert all(np.array_equal(value, kept[name]) for name, value in network.state_dict().items())
 
 

@@ -18,6 +18,7 @@ from aitrade_cli.training.placement import Alone
 from aitrade_cli.training.randomness import apart, generators, set_generators
 from aitrade_cli.training.run import Hooks, Recipe, Run, State, pursue
 from tests.test_training_loop import planted
+from tests.training_cases import AfterEachPass
 
 RECIPE = Recipe(epochs=4, batch=32, learning_rate=5e-3, patience=9, seed=3, schedule="onecycle")
 EVERYTHING = Recipe(
@@ -133,9 +134,9 @@ def test_a_state_without_one_of_its_generators_would_be_noticed(part: str) -> No
     taker = Counts(10)
     pursue(whole, data(), RECIPE, hooks=Hooks(callbacks=(taker,)))
     assert taker.taken is not None
-    fresh_ones: list[State] = []
-    pursue(noisy(), data(), Recipe(epochs=1, seed=99), hooks=Hooks(keep=fresh_ones.append))
-    taker.taken.random[part] = fresh_ones[0].random[part]
+    fresh = AfterEachPass()
+    pursue(noisy(), data(), Recipe(epochs=1, seed=99), hooks=Hooks(callbacks=(fresh,)))
+    taker.taken.random[part] = fresh.states[0].random[part]
     pursue(resumed, data(), RECIPE, state=taker.taken)
     pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     assert not all(torch.equal(one, other) for one, other in pairs)

@@ -13,11 +13,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aitrade_cli.training.checkpoint import NotAState, OtherRun, RunFolder, dump_state, load_state
+from aitrade_cli.training.checkpoints.folder import CheckpointFolder
+from aitrade_cli.training.checkpoints.kept import Kept
 from aitrade_cli.training.loop import Labels, fit, fresh, tensor_of
-from aitrade_cli.training.run import Hooks, Recipe, State, pursue
+from aitrade_cli.training.run import Hooks, Recipe, pursue
 from tests.shell import ROOT, surroundings
 from tests.test_training_loop import arch, planted
+from tests.training_cases import AfterEachPass
 
 RECIPE = Recipe(epochs=5, batch=32, learning_rate=5e-3, patience=5, seed=3)
 KEY = {"seed": 3}
@@ -81,13 +83,12 @@ def test_a_fit_is_a_plain_loop_bit_by_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 3, 5])
-def test_a_run_that_went_on_is_the_run_that_was_never_cut_off(after: int, tmp_path: Path) -> None:
-    whole, resumed = fresh(arch("gru"), 1), fresh(arch("gru"), 1)
-    states: list[State] = []
-    told = fit(whole, planted(200), planted(60, seed=1), RECIPE, hooks=Hooks(keep=states.append))
-    file = tmp_path / "a.state.pt"
-    file.write_bytes(dump_state(states[after - 1], KEY))
-    again = fit(resumed, planted(200), planted(60, seed=1), RECIPE, state=load_state(file, KEY))
+def test_a_run_that_went_on_is_the_run_that_was_never_cut_off(after: int) -> None:
+    whole, resumed, passes = fresh(arch("gru"), 1), fresh(arch("gru"), 1), AfterEachPass()
+    hooks = Hooks(callbacks=(passes,))
+    told = fit(whole, planted(200), planted(60, seed=1), RECIPE, hooks=hooks)
+    state = passes.states[after - 1]
+    again = fit(resumed, planted(200), planted(60, seed=1), RECIPE, state=state)
     assert again == told
     assert same(whole, resumed)
 
@@ -96,9 +97,10 @@ KILLED = """
 import os, sys
 import torch
 from pathlib import Path
-from aitrade_cli.training.checkpoint import RunFolder
+from aitrade_cli.training.checkpoints.folder import CheckpointFolder
 from aitrade_cli.training.loop import fit, fresh
 from aitrade_cli.training.run import Hooks
+from tests.test_training_checkpoints_keeper import Patient
 from tests.test_training_loop import arch, planted
 from tests.test_training_run import KEY, RECIPE
 torch.set_num_threads(1)
@@ -106,8 +108,7 @@ steps = int(sys.argv[2])
 def die(network, step, of):
     if step == steps:
         os.kill(os.getpid(), 9)
-keep = RunFolder(Path(sys.argv[1]), KEY).keeper("a")
-hooks = Hooks(after_step=die, keep=keep)
+hooks = Hooks(after_step=die, callbacks=(Patient(CheckpointFolder(Path(sys.argv[1])), KEY),))
 fit(fresh(arch("tcn"), 1), planted(200), planted(60, seed=1), RECIPE, hooks=hooks)
 """
 
@@ -120,28 +121,15 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(tmp_pat
         check=False,
     )
     assert done.returncode == -9
-    state = RunFolder(tmp_path, KEY, resume=True).found("a")
+    said: list[str] = []
+    state, _ = Kept(CheckpointFolder(tmp_path), KEY, resume=True).taken_up(said.append)
+    assert said == ["going on after step 14"]
     assert state is not None
     assert len(state.epochs) == 2  # 7 steps each
     whole, resumed = fresh(arch("tcn"), 1), fresh(arch("tcn"), 1)
     told = fit(whole, planted(200), planted(60, seed=1), RECIPE)
     assert fit(resumed, planted(200), planted(60, seed=1), RECIPE, state=state) == told
     assert same(whole, resumed)
-
-
-def test_a_state_of_another_run_or_of_nothing_is_refused(tmp_path: Path) -> None:
-    states: list[State] = []
-    network = fresh(arch("mlp"), 1)
-    fit(network, planted(64), planted(32), Recipe(epochs=1), hooks=Hooks(keep=states.append))
-    file = tmp_path / "a.state.pt"
-    file.write_bytes(dump_state(states[0], KEY))
-    with pytest.raises(OtherRun, match="seed `3`, not `4`"):
-        load_state(file, {"seed": 4})
-    file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(NotAState):
-        load_state(file, KEY)
-    assert RunFolder(tmp_path, KEY, resume=False).found("a") is None
-    assert RunFolder(tmp_path, KEY, resume=True).found("b") is None
 
 
 def test_hooks_see_every_step_and_decide_what_counts_and_when_to_end() -> None:

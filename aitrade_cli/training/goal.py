@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from aitrade_cli.training.callbacks import Callback
-from aitrade_cli.training.state import Epoch, State
+from aitrade_cli.training.state import Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,12 @@ class Hooks:
             the most; may change weights in place. A schedule of sparsity is one.
         counts: given a pass' number, whether its weights may be kept. A schedule that has not
             arrived yet says no.
-        keep: given the state after each pass.
         enough: asked after each step; the run ends there when it says yes.
         callbacks: told in this order, after the functions above; what writes states comes last.
     """
 
     after_step: Callable[[nn.Module, int, int], None] | None = None
     counts: Callable[[int], bool] = lambda _: True
-    keep: Callable[[State], None] | None = None
     enough: Callable[[], bool] = never
     callbacks: tuple[Callback, ...] = ()
 

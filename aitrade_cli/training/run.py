@@ -182,8 +182,6 @@ class Run:
         reason = self.criteria.exhausted([*earlier, epoch] if counts else earlier, number)
         if self.placement.agree(bool(reason)) and number < self.recipe.epochs:
             self.stop(reason or "another process stopped")
-        if self.hooks.keep is not None:
-            self.hooks.keep(self.state())
         self.tell("on_epoch", epoch)
         return epoch
 

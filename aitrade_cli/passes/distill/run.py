@@ -18,19 +18,20 @@ from aitrade_cli.passes.distill.compare import HeldOut, LossDifference, differen
 from aitrade_cli.passes.distill.report import DistillReport, Training
 from aitrade_cli.passes.distill.settings import Settings
 from aitrade_cli.passes.distill.train import (
+    ALONE,
+    STUDENT,
     Lesson,
-    folder_of,
     goal_of,
     labels_of,
     logits_from,
     parameters_in,
     prepare_lesson,
+    refuse_run_in_the_way,
     train,
 )
 from aitrade_cli.passes.equity import Equity
 from aitrade_cli.passes.ship import Change, Shipped, float32_bytes, ship, timing_windows
 from aitrade_cli.passes.taught import taught_card, taught_on
-from aitrade_cli.training.checkpoint import RunFolder
 from aitrade_cli.training.lessons import logits_over
 from aitrade_cli.training.run import Fit
 from aitrade_cli.training.students import parameters_of
@@ -64,17 +65,15 @@ def distill_artefact(
         StateInTheWay: the run's folder holds a state that would be lost.
         BadInput: bars or model cannot be used.
     """
-    if settings.run_dir is not None and not settings.force:
-        RunFolder(settings.run_dir, {}, settings.resume).refuse_to_overwrite()
+    refuse_run_in_the_way(settings)
     lesson = prepare_lesson(source, settings, say)
-    folder = folder_of(lesson, settings)
-    student, taught = train(lesson, settings, "student", goal_of(lesson, settings), folder, say)
-    alone, untaught = train(lesson, settings, "student alone", labels_of(lesson), folder, say)
+    student, taught = train(lesson, settings, STUDENT, goal_of(lesson, settings), say)
+    alone, untaught = train(lesson, settings, ALONE, labels_of(lesson), say)
     say("judging the student")
-    networks = {"student": student, "student alone": alone}
+    networks = {STUDENT: student, ALONE: alone}
     models, differences = compare(lesson, networks, settings.recipe.seed)
     shipped = ship_student(lesson, settings, student, models, differences, output, say)
-    fits = {"student": taught, "student alone": untaught}
+    fits = {STUDENT: taught, ALONE: untaught}
     report = report_of(lesson, settings, fits, models, differences, shipped, output)
     return Distilled(shipped.data, report, shipped.equities)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.files import replace, sha256
@@ -15,53 +14,12 @@ from aitrade_cli.passes.train.prepare import Prepared, resolved
 from aitrade_cli.passes.train.recipe_file import as_toml
 from aitrade_cli.passes.train.settings import BASE_NAME, RECIPE_NAME, Settings
 from aitrade_cli.replay.lock import Lock
-from aitrade_cli.training.checkpoints.folder import CheckpointFolder
-from aitrade_cli.training.checkpoints.keeper import Keeper, Policy, hold
-from aitrade_cli.training.state import State
+from aitrade_cli.training.checkpoints.folder import CHECKPOINTS, CheckpointFolder
+from aitrade_cli.training.checkpoints.keeper import Policy, hold
+from aitrade_cli.training.checkpoints.kept import Kept
 
-CHECKPOINTS: Final = "checkpoints"
 # What may differ where a run is taken up: where it runs, and what it leaves behind.
 APART_FROM: Final = ("device", "spread.", "checkpoint.", "report.", "training.workers")
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Where a run's checkpoints go.
-
-    Attributes:
-        key: plain data that two runs must share to be one: the whole recipe, the bars, and the
-            base model where there is one.
-        resume: go on from the newest whole one.
-    """
-
-    folder: CheckpointFolder
-    key: Mapping[str, Any]
-    policy: Policy
-    resume: bool
-
-    def taken_up(
-        self, say: Callable[[str], None], lock: Lock | None = None
-    ) -> tuple[State | None, Keeper]:
-        """The state to go on from, None to begin from the recipe; and who writes the next ones.
-
-        Args:
-            say: told what the user should know.
-            lock: of the folder, which the caller holds.
-
-        Raises:
-            OtherRun: the recipe or the bars were changed.
-            NothingWhole, OnlyWeights: no run can go on from what is there.
-        """
-        found = self.folder.newest_whole(self.key) if self.resume else None
-        damaged = [path for path, _ in found.passed_over] if found else []
-        for path in damaged:
-            say(f"`{path}` is damaged; set aside as `{path.name}.damaged`")
-        if found is not None:
-            say(f"going on after step {found.step:,}")
-        elif self.resume:
-            say("no checkpoint yet: starting again from the recipe")
-        keeper = Keeper(self.folder, self.key, self.policy, say, damaged, lock)
-        return None if found is None else State.from_dict(found.state), keeper
 
 
 def kept_of(ready: Prepared) -> Kept | None:

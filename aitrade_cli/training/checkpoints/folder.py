@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from aitrade_cli.errors import BadInput, Refused
-from aitrade_cli.training.checkpoint import OtherRun, StateInTheWay
 from aitrade_cli.training.checkpoints.layout import (
     DamagedCheckpoint,
     NotACheckpoint,
@@ -18,16 +17,29 @@ from aitrade_cli.training.checkpoints.layout import (
     read_head,
 )
 
+CHECKPOINTS: Final = "checkpoints"  # in the folder of a run
 ENDING: Final = ".ckpt"
 NAME: Final = re.compile(r"step-(\d{9,})(\.best)?\.ckpt")
 LEFT_BEHIND: Final = ".aitrade-*.tmp"
 ASIDE: Final = ".damaged"
 
 
+class OtherRun(Refused):
+    """The folder holds the state of a run with other settings."""
+
+    default_hint = "name another `--run-dir`, or put the settings back"
+
+
+class StateInTheWay(Refused):
+    """The folder holds a state, and neither going on from it nor replacing it was asked for."""
+
+    default_hint = "pass `--resume` to go on from it, or `--force` to start anew"
+
+
 class NothingWhole(BadInput):
     """Every checkpoint of a run is damaged."""
 
-    default_hint = "start anew from `recipe.toml` in the run's folder"
+    default_hint = "leave `--resume` out to start anew; a run of `train` has its recipe beside them"
 
 
 class OnlyWeights(Refused):
@@ -147,8 +159,7 @@ def refuse_another_run(path: Path, head: Mapping[str, Any], key: Mapping[str, An
     for name in {**told, **key}:
         if told.get(name) != key.get(name):
             raise OtherRun(
-                f"`{path}` is of a run with {name} `{told.get(name)}`, not `{key.get(name)}`",
-                hint="name another `--run-dir`, or put the recipe back",
+                f"`{path}` is of a run with {name} `{told.get(name)}`, not `{key.get(name)}`"
             )
     if head.get("weights_only"):
         raise OnlyWeights(f"`{path}` holds weights only: no run can go on from it exactly")
