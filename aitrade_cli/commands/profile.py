@@ -35,7 +35,13 @@ def profile(
         option("--collect", metavar="NAME,…", help="cprofile, scalene, memray, torch, nsys, all"),
     ] = "hooks,py-spy",
     seconds: Annotated[
-        float | None, option("--seconds", min=0.01, help="How long to watch a `--pid`")
+        float | None,
+        option(
+            "--seconds",
+            min=0.01,
+            variable="AITRADE_PROFILE_SECONDS",
+            help="How long to watch a `--pid`",
+        ),
     ] = None,
     flamegraph: Annotated[
         str | None,
