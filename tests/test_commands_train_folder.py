@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from aitrade_cli.errors import BadInput
+from aitrade_cli.lock import Lock
 from aitrade_cli.passes.train import devices, pictures
 from aitrade_cli.passes.train.metrics import MetricsFile, TensorBoard
 from aitrade_cli.passes.train.prepare import prepare
 from aitrade_cli.passes.train.report import took_text
 from aitrade_cli.passes.train.run import train_here
 from aitrade_cli.passes.train.settings import settings_of
-from aitrade_cli.replay.lock import Lock
 from aitrade_cli.training.checkpoints import writer as writing
 from aitrade_cli.training.run import Run
 from aitrade_cli.training.state import Epoch

@@ -15,6 +15,7 @@ ROOT: Final = Path(aitrade_cli.__path__[0])
 FILES: Final = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 FLOOR: Final[dict[str, float]] = {
     "errors": 0, "catalog": 0, "files": 0, "units": 0,
+    "lock": 0.5,  # it is refused with an error
     "report": 1,
     "system": 1.5,  # a model asks the processor what it can multiply
     "data": 2, "model": 2,

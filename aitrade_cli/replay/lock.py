@@ -1,48 +1,23 @@
-"""One writer at a time. The lock goes with its process, however that ends."""
+"""One writer of a store at a time."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from pathlib import Path
-from typing import Final
+from aitrade_cli import lock
 
-from aitrade_cli.errors import Refused
-
-NAME: Final = "lock"
+NAME = lock.NAME
 
 
-class StoreInUse(Refused):
+class StoreInUse(lock.InUse):
     """Another process writes to the store."""
 
     default_hint = "wait for it, or open the store for reading: `ReplayStore(path, mode='r')`"
 
 
-class Lock:
+class Lock(lock.Lock):
     """Held from its making until ``release``.
 
     Raises:
         StoreInUse: somebody else holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self.descriptor, 32, 0).decode(errors="replace").strip()
-            os.close(self.descriptor)
-            self.descriptor = -1
-            said = f" by process {holder}" if holder.isdigit() else ""
-            raise StoreInUse(f"`{folder}` is being written{said}") from None
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def __del__(self) -> None:
-        # a store that could not be closed and was forgotten holds nobody up
-        self.release()
-
-    def release(self) -> None:
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+    refusal = StoreInUse

@@ -9,11 +9,11 @@ from typing import Final
 
 from aitrade_cli.errors import BadInput
 from aitrade_cli.files import replace, sha256
+from aitrade_cli.lock import Lock
 from aitrade_cli.model.artefact import Artefact
 from aitrade_cli.passes.train.prepare import Prepared, resolved
 from aitrade_cli.passes.train.recipe_file import as_toml
 from aitrade_cli.passes.train.settings import BASE_NAME, RECIPE_NAME, Settings
-from aitrade_cli.replay.lock import Lock
 from aitrade_cli.training.checkpoints.folder import CHECKPOINTS, CheckpointFolder
 from aitrade_cli.training.checkpoints.keeper import Policy, hold
 from aitrade_cli.training.checkpoints.kept import Kept

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from aitrade_cli.lock import Lock
 from aitrade_cli.market.deflated import Deflated
 from aitrade_cli.model.artefact import Artefact, TorchWeights, dump
 from aitrade_cli.model.card import Step
@@ -24,7 +25,6 @@ from aitrade_cli.passes.train.prepare import Prepared, prepare, resolved
 from aitrade_cli.passes.train.recipe_file import as_toml
 from aitrade_cli.passes.train.report import TrainReport
 from aitrade_cli.passes.train.settings import Settings
-from aitrade_cli.replay.lock import Lock
 from aitrade_cli.training.criteria import parse_criteria
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.goal import Fit

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from aitrade_cli.errors import BadInput, Refused
-from aitrade_cli.replay.lock import Lock, StoreInUse
+from aitrade_cli.lock import InUse, Lock
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.checkpoints.folder import CheckpointFolder, set_aside, step_of
 from aitrade_cli.training.checkpoints.writer import Cost, Writer
@@ -37,7 +37,7 @@ def hold(folder: CheckpointFolder) -> Lock:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         lock = Lock(folder.path)
-    except StoreInUse:
+    except InUse:
         raise RunInUse(f"another process trains in `{folder.path.parent}`") from None
     except OSError as error:
         raise BadInput(f"cannot write to `{folder.path}`: {error.strerror}") from error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aitrade_cli.replay.lock import Lock
+from aitrade_cli.lock import Lock
 from aitrade_cli.training.checkpoints.folder import CheckpointFolder
 from aitrade_cli.training.checkpoints.keeper import USUAL, Keeper, Policy
 from aitrade_cli.training.state import State
