@@ -31,6 +31,7 @@ from typing import Final, NoReturn
 from tests.shell import ROOT
 
 LIBRARIES: Final = (
+    "matplotlib.backends.backend_agg",
     "matplotlib.figure",
     "numba",
     "onnx",
@@ -38,8 +39,10 @@ LIBRARIES: Final = (
     "optuna",
     "pandas",
     "pyarrow.parquet",
+    "rich.progress",
     "scipy.stats",
     "torch",
+    "torch._dynamo",  # the first optimizer of a process loads it
 )
 STREAMS: Final = (0, 1, 2)
 STARTING: Final = threading.Lock()
