@@ -29,10 +29,11 @@ def aitrade(
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
     timeout_seconds: float = 600.0,
+    program: Sequence[str] = PROGRAM,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run one command line to its end."""
     return subprocess.run(
-        [*PROGRAM, *words],
+        [*program, *words],
         input=stdin,
         capture_output=True,
         env=surroundings(**(env or {})),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from tests.shell import ROOT, aitrade
+from tests.shell import ROOT
+from tests.warm import aitrade
 
 CARTPOLE = ROOT / "fixtures/rollouts"
 

@@ -21,7 +21,8 @@ from aitrade_cli.search.space import BadSpace
 from aitrade_cli.search.study import OtherSearch
 from aitrade_cli.search.varied import space_for
 from aitrade_cli.training.batch_size import BatchChoice
-from tests.shell import ROOT, aitrade
+from tests.shell import ROOT
+from tests.warm import aitrade
 
 TEXT = f"""
 arch = "mlp"

@@ -27,7 +27,7 @@ from aitrade_cli.model.loading.script import ScriptReachesOut, shared_probe
 from aitrade_cli.model.loading.sniff import NativeCode
 from aitrade_cli.model.network import build
 from tests import hostile
-from tests.shell import aitrade
+from tests.warm import aitrade
 
 Careless = Callable[[bytes], object]
 

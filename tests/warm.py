@@ -26,8 +26,9 @@ import threading
 import traceback
 from functools import cache
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
+from tests import shell
 from tests.shell import ROOT
 
 LIBRARIES: Final = (
@@ -68,6 +69,11 @@ def program() -> tuple[str, ...]:
     """The words that run the program by a server of this process, started when first asked for."""
     with STARTING:
         return started()
+
+
+def aitrade(*words: str, **how: Any) -> subprocess.CompletedProcess[bytes]:
+    """As `shell.aitrade`, by that server."""
+    return shell.aitrade(*words, program=program(), **how)
 
 
 @cache
