@@ -329,15 +329,13 @@ def test_only_switches_that_pay_are_kept(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def compiled() -> bytes:
     """One package that really was compiled."""
     backend = next(one for one in backends() if one.name == "aoti")
     reason = backend.why_not(torch_model())
     if reason is not None:
         pytest.skip(reason)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
-        return dump(backend.build(torch_model(), windows(4)))
+    return dump(backend.build(torch_model(), windows(4)))
 
 
 def test_a_real_package_opens_and_answers_alike(compiled: bytes) -> None:
