@@ -94,4 +94,6 @@ def assemble(
     trained = tuple(weight for weight in every if weight.requires_grad)
     optimizer = build.optimizer(trained, recipe)
     stages.append("optimizer")
+    model, optimizer, release = placement.engage(model, optimizer, recipe)
+    undo.append(release)
     return Built(model, trained, optimizer, tuple(stages), tuple(undo))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from aitrade_cli.training.recipe import Recipe
 
 
 @runtime_checkable
@@ -30,12 +32,22 @@ class Placement(Protocol):
         """What the forward pass is called on; the network's own names stay."""
         ...
 
+    def engage(
+        self, model: nn.Module, optimizer: Optimizer, recipe: Recipe
+    ) -> tuple[nn.Module, Optimizer, Callable[[], None]]:
+        """Both, or what drives them in their place from now on; and how to end that."""
+        ...
+
     def rows(self, window: Int64[Tensor, " n"]) -> Int64[Tensor, " mine"]:
         """This process' rows of one step; the processes' rows are a partition of it."""
         ...
 
     def sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """Around one part of a step; only the last part exchanges gradients."""
+        ...
+
+    def backward(self, model: nn.Module, loss: Tensor) -> None:
+        """Add up the gradient of a loss."""
         ...
 
     def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
@@ -84,12 +96,22 @@ class Alone:
     def wrap(self, network: nn.Module) -> nn.Module:
         return network
 
+    def engage(
+        self, model: nn.Module, optimizer: Optimizer, recipe: Recipe
+    ) -> tuple[nn.Module, Optimizer, Callable[[], None]]:
+        del recipe
+        return model, optimizer, nothing
+
     def rows(self, window: Int64[Tensor, " n"]) -> Int64[Tensor, " mine"]:
         return window
 
     def sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         del model, last
         return nullcontext()
+
+    def backward(self, model: nn.Module, loss: Tensor) -> None:
+        del model
+        loss.backward()
 
     def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
         nn.utils.clip_grad_norm_(parameters, norm)
@@ -123,3 +145,7 @@ class Alone:
 def copy_of(network: nn.Module) -> dict[str, Tensor]:
     """The weights as they are now, in memory of their own."""
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def nothing() -> None:
+    """Nothing was put on that would have to be taken off."""

@@ -105,7 +105,9 @@ class Stepper:
         return self.objective.loss(self.model, part.numpy()) * (len(part) / len(window))
 
     def backward(self, loss: Tensor) -> None:
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        self.placement.backward(
+            self.model, loss if self.scaler is None else self.scaler.scale(loss)
+        )
 
     def note(self, loss: Tensor, weight: int) -> None:
         """Keep a loss for the mean; on a GPU without waiting for it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,10 +16,9 @@ from torch.optim import Optimizer
 from aitrade_cli.training.distributed.compression import Compression, compress
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.distributed.zero import ZeroRedundancyOptimizer
-from aitrade_cli.training.placement import copy_of
+from aitrade_cli.training.placement import copy_of, nothing
+from aitrade_cli.training.recipe import Recipe
 
-Shard = Literal["optimizer", "full"]
-SHARDS: Final = ("optimizer", "full")
 
 
 class DataParallel:
@@ -47,6 +46,13 @@ class DataParallel:
         compress(model, self.compression)
         return model
 
+    def engage(
+        self, model: nn.Module, optimizer: Optimizer, recipe: Recipe
+    ) -> tuple[nn.Module, Optimizer, Callable[[], None]]:
+        """Both as they are."""
+        del recipe
+        return model, optimizer, nothing
+
     def rows(self, window: Int64[Tensor, " n"]) -> Int64[Tensor, " mine"]:
         """Parts that differ by one row at the most."""
         return window.tensor_split(self.world)[self.rank]
@@ -56,6 +62,11 @@ class DataParallel:
         if last or not isinstance(model, DistributedDataParallel):
             return nullcontext()
         return model.no_sync()
+
+    def backward(self, model: nn.Module, loss: Tensor) -> None:
+        """Gradients are averaged on the way."""
+        del model
+        loss.backward()
 
     def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
         """Shorten the gradient, which is whole in every process."""

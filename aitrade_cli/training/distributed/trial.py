@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from aitrade_cli.training.build import PLAIN, Build
 from aitrade_cli.training.callbacks import Callback
 from aitrade_cli.training.distributed.compression import Compression
+from aitrade_cli.training.distributed.deepspeed import ZeroTwo
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.distributed.placements import DataParallel
 from aitrade_cli.training.distributed.sharded import FullyShard
@@ -25,7 +26,18 @@ from aitrade_cli.training.recipe import Recipe
 from aitrade_cli.training.run import Hooks, Run, pursue
 from aitrade_cli.training.state import State, own_memory
 
-WAYS: Final = ("alone", "ddp", "zero", "shard", "shard+offload", "bf16", "fp16", "powersgd")
+WAYS: Final = (
+    "alone",
+    "ddp",
+    "zero",
+    "shard",
+    "shard+offload",
+    "deepspeed",
+    "deepspeed+offload",
+    "bf16",
+    "fp16",
+    "powersgd",
+)
 CPU: Final = torch.device("cpu")
 
 
@@ -137,6 +149,8 @@ def means_of(way: str, seat: Seat, device: torch.device = CPU) -> tuple[Placemen
             return Alone(), PLAIN
         case "shard" | "shard+offload":
             return FullyShard(seat, device, offload="+" in way), PLAIN
+        case "deepspeed" | "deepspeed+offload":
+            return ZeroTwo(seat, device, offload="+" in way), PLAIN
         case "zero":
             return DataParallel(seat, device), Build(optimizer=sharded_adamw)
     return DataParallel(seat, device, compressions.get(way, "none")), PLAIN
@@ -149,13 +163,14 @@ def end_of(
     state: dict[str, Any] | None = None,
     device: torch.device = CPU,
     width: int = 6,
+    dtype: torch.dtype = torch.float64,
 ) -> End:
     """Train in one way; ``state`` is of another's middle, to go on from."""
     placement, build = means_of(way, seat, device)
-    network, halfway = Layers(width, depth=3).to(device), Halfway(step=5)
+    network, halfway = Layers(width, 3, dtype).to(device), Halfway(step=5)
     fit = pursue(
         network,
-        Planted(rows=90, width=width, device=device),
+        Planted(90, width, dtype, device),
         recipe,
         hooks=Hooks(callbacks=(halfway,)),
         state=State.from_dict(state) if state else None,
