@@ -103,7 +103,7 @@ def train(
         int | None, option("--devices", help="Processes that share each batch (DDP)")
     ] = None,
     shard: Annotated[
-        str | None, option("--shard", help="Share out the optimizer (ZeRO-1), or full (FSDP2)")
+        str | None, option("--shard", help="Share out: optimizer, full (FSDP2), deepspeed (ZeRO-2)")
     ] = None,
     offload: Annotated[
         bool, option("--offload", help="Keep what a GPU does not use in main memory")

@@ -206,5 +206,6 @@ def refuse_out_of_range(recipe: Recipe, objective: Objective, placement: Placeme
     for name, value, fits in wanted:
         if not fits:
             raise Usage(f"`{name}` of `{value}` is out of its range")
-    if placement.world > 1 and any(True for _ in objective.helper.parameters()):
+    shared = placement.world > 1 or "deepspeed" in placement.features
+    if shared and any(True for _ in objective.helper.parameters()):
         raise Usage("an objective with weights of its own trains in one process only")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -15,7 +16,7 @@ from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.distributed.group import Seat, device_for, joined, seat_from_torchrun
 from aitrade_cli.training.distributed.launch import spread
-from aitrade_cli.training.offloading import stale_build_locks
+from aitrade_cli.training.offloading import refuse_stale_locks
 
 Say = Callable[[str], None]
 
@@ -23,7 +24,7 @@ Say = Callable[[str], None]
 def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | None:
     """Train on as many devices as were asked for and are there; the same code on one.
 
-    Under torchrun this process is one of the group that torchrun started.
+    Under torchrun or Accelerate this process is one of the group that was started.
 
     Args:
         settings: what was asked for.
@@ -34,9 +35,14 @@ def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | 
         What came of it; None in a process of torchrun's other than the first.
 
     Raises:
+        Usage: Accelerate was to start several processes and started one.
+        StaleLock: DeepSpeed was asked for, and a build that was killed would let it hang.
         StateInTheWay: the run's folder holds another run.
         WorkerKilled, WorkerFailed: one of several processes died, and so all were ended.
     """
+    refuse_one_of_many()
+    if settings.values["spread.shard"] == "deepspeed":
+        refuse_stale_locks()
     seat = seat_from_torchrun()
     if seat is not None:
         refuse_to_find(settings)
@@ -74,8 +80,6 @@ def devices_for(settings: Settings, say: Say) -> int:
         say("one device: sharding by the same code, nothing to share with")
     if settings.values["spread.offload"] and not torch.cuda.is_available():
         say("no GPU: what is offloaded to main memory is there already")
-    for lock in stale_build_locks():
-        say(f"`{lock}` is of a build that was killed: DeepSpeed would wait for it; remove it")
     return world
 
 
@@ -84,6 +88,24 @@ def devices_here(device: str) -> int:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
     return len(usable_cores())
+
+
+def refuse_one_of_many(environment: Mapping[str, str] = os.environ) -> None:
+    """Stop where Accelerate was to start several processes, and this is the only one.
+
+    Without a GPU `accelerate launch --cpu --num_processes 2` starts one, unless MPI does it: a
+    meeting point is named, and no rank.
+
+    Raises:
+        Usage: one would train where two were asked for.
+    """
+    told = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_ADDR" in environment
+    if told and "RANK" not in environment:
+        raise Usage(
+            "Accelerate was asked for several processes and started this one alone",
+            hint="`accelerate launch --multi_gpu --num_processes 2 --num_machines 1` starts two,"
+            " on CPUs too",
+        )
 
 
 def refuse_to_find(settings: Settings) -> None:

@@ -130,9 +130,11 @@ def held_by(
     shard = settings.values["spread.shard"]
     weights, changed = (sum(one.nbytes for one in ones) for ones in (network.parameters(), trained))
     moments = 0 if settings.values["training.hogwild"] else ADAM_MOMENTS * changed
+    # DeepSpeed updates a copy of its part, and gathers the parts into the weights.
+    copied = shared(changed, world) if shard == "deepspeed" else 0
     return {
-        "weights": shared(weights, world if shard == "full" else 1),
-        "gradients": shared(changed, world if shard == "full" else 1),
+        "weights": shared(weights, world if shard == "full" else 1) + copied,
+        "gradients": shared(changed, world if shard in {"full", "deepspeed"} else 1),
         "moments": shared(moments, world if shard != "none" else 1),
     }
 

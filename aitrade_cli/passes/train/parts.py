@@ -73,6 +73,11 @@ def place_of(settings: Settings, world: int) -> Place:
     if shard == "full":
         words = {"shard", "offload"} if offload else {"shard"}
         return Place(f"{group}, fully sharded{', offloaded' if offload else ''}", frozenset(words))
+    if shard == "deepspeed":
+        words = {"deepspeed", "offload"} if offload else {"deepspeed"}
+        return Place(
+            f"{group}, DeepSpeed ZeRO-2{', offloaded' if offload else ''}", frozenset(words)
+        )
     if shard == "optimizer":
         return Place(f"{group}, data parallel, optimizer shared out", frozenset({"ddp"}))
     if world > 1:
@@ -84,11 +89,15 @@ def placement_of(settings: Settings, seat: Seat | None, device: torch.device) ->
     """Where the work is done."""
     if seat is None:
         return Alone()
+    from aitrade_cli.training.distributed.deepspeed import ZeroTwo
     from aitrade_cli.training.distributed.placements import DataParallel
     from aitrade_cli.training.distributed.sharded import FullyShard
 
-    if settings.values["spread.shard"] == "full":
-        return FullyShard(seat, device, offload=settings.values["spread.offload"])
+    shard, offload = settings.values["spread.shard"], settings.values["spread.offload"]
+    if shard == "full":
+        return FullyShard(seat, device, offload=offload)
+    if shard == "deepspeed":
+        return ZeroTwo(seat, device, offload=offload)
     return DataParallel(seat, device, settings.values["spread.compress_gradients"])
 
 

@@ -130,10 +130,10 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "spread.shard",
         "none",
-        "what each device keeps a part of: optimizer (ZeRO-1), or full (FSDP2)",
-        **one_of("none", "optimizer", "full"),
+        "what is shared out: optimizer (ZeRO-1), full (FSDP2), or as deepspeed does (ZeRO-2)",
+        **one_of("none", "optimizer", "full", "deepspeed"),
     ),
-    Key("spread.offload", False, "keep what is not in use in main memory; with `full`"),
+    Key("spread.offload", False, "use main memory too; with `full` or `deepspeed`"),
     Key(
         "spread.compress_gradients",
         "none",

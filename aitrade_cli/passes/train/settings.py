@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from aitrade_cli.errors import BadInput, Missing, Refused, Usage
+from aitrade_cli.errors import BadInput, Missing, Usage
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.passes.train.recipe_file import (
     NETWORK,
@@ -26,22 +26,17 @@ from aitrade_cli.training.walk import Plan
 
 RECIPE_NAME: Final = "recipe.toml"
 BASE_NAME: Final = "base.pt"
+OFFLOADING: Final = ("full", "deepspeed")  # ways to share out that can use main memory too
 # May differ where a run is taken up; all but the workers give other sums.
 FIXED: Final = ("device", "spread.devices", "spread.shard", "spread.offload", "training.workers")
 
-ENGINES: Final = {"deepspeed": "DeepSpeed", "accelerate": "Accelerate"}  # by their packages
 
+class NoDeepSpeed(Missing):
+    """DeepSpeed was asked to share out a training, and it is not installed."""
 
-class NoEngine(Missing):
-    """Another package was asked to shard, and it is not installed."""
-
-    default_hint = "`--shard full` does the same by torch's own FSDP2; it needs no package"
-
-
-class NotDriven(Refused):
-    """Another package was asked to shard; it is there, but this program does not drive it."""
-
-    default_hint = "`--shard full`, with `--offload` for its offloading; results are the same"
+    default_hint = (
+        "pip install 'aitrade-cli[deepspeed]', or `--shard full`: torch's own FSDP2 needs no extra"
+    )
 
 
 class NoRun(BadInput):
@@ -149,7 +144,7 @@ def settings_of(
             "`--base` takes up a model's own architecture, so `--arch` cannot be given",
             hint="leave one of the two out",
         )
-    refuse_other_engines(given.get("spread.shard"))
+    refuse_accelerate(given.get("spread.shard"))
     told = {} if recipe is None else read_recipe(Path(recipe))
     values = {**USUAL_VALUES, **told, **checked_flags(given)}
     if resume is not None:
@@ -195,19 +190,18 @@ def workers_of(text: str | None) -> int | None:
     return int(text)
 
 
-def refuse_other_engines(shard: object) -> None:
-    """Name an engine that shards too, and say why it is not the one that does here.
+def refuse_accelerate(shard: object) -> None:
+    """Say what Accelerate does for a run: it starts the processes, and shards nothing itself.
 
     Raises:
-        NoEngine: its package is not installed.
-        NotDriven: it is, and torch's own does the same.
+        Usage: it was asked to shard.
     """
-    if not isinstance(shard, str) or shard not in ENGINES:
-        return
-    name = ENGINES[shard]
-    if find_spec(shard) is None:
-        raise NoEngine(f"{name} is not installed on this machine")
-    raise NotDriven(f"{name} is here, but `aitrade train` shards by torch's own FSDP2 and ZeRO-1")
+    if shard == "accelerate":
+        raise Usage(
+            "Accelerate starts processes; what they share out is named by `--shard full`",
+            hint="`accelerate launch --multi_gpu --num_processes 2 --num_machines 1"
+            " --module aitrade_cli train RECIPE --shard full`",
+        )
 
 
 def refuse_spread(values: Mapping[str, Any]) -> None:
@@ -215,15 +209,20 @@ def refuse_spread(values: Mapping[str, Any]) -> None:
 
     Raises:
         Usage: options that need others.
+        NoDeepSpeed: it is not installed.
     """
     shard, compressed = values["spread.shard"], values["spread.compress_gradients"]
-    if values["spread.offload"] and shard != "full":
-        raise Usage("`--offload` goes with `--shard full` only", hint="add `--shard full`")
+    if values["spread.offload"] and shard not in OFFLOADING:
+        raise Usage(
+            "`--offload` goes with `--shard full` or `deepspeed` only", hint="add `--shard full`"
+        )
     if compressed != "none" and shard != "none":
         raise Usage(
             "gradients are compressed where every device has all of them",
             hint="leave `--shard` or `--compress-gradients` out",
         )
+    if shard == "deepspeed" and find_spec("deepspeed") is None:
+        raise NoDeepSpeed("DeepSpeed is not installed")
 
 
 def refuse_beside_resume(

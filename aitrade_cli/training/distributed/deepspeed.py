@@ -14,50 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from aitrade_cli.errors import BadInput, Usage
+from aitrade_cli.errors import Usage
+from aitrade_cli.training.distributed.driven import Driven
 from aitrade_cli.training.distributed.group import Seat
 from aitrade_cli.training.distributed.placements import DataParallel
 from aitrade_cli.training.recipe import Recipe
 
 LARGEST_BUCKET: Final = 500_000_000  # gradients exchanged at once, DeepSpeed's own choice
-
-
-class NotFinite(BadInput):
-    """A gradient is no number; DeepSpeed would leave the step out and go on."""
-
-    default_hint = "a lower `--lr`, or look for values in the bars that are no numbers"
-
-
-class Driven(Optimizer):
-    """DeepSpeed's engine where the loop expects an optimizer; all else is the inner one's.
-
-    Args:
-        engine: takes the step: clips, updates its part of the weights, gathers the others.
-        inner: AdamW of this process' part.
-        trained: the network's own weights.
-    """
-
-    def __init__(self, engine: Any, inner: Optimizer, trained: Sequence[nn.Parameter]) -> None:  # noqa: ANN401
-        # Not the base class' own: the groups and the state are the inner one's.
-        self.engine, self.inner, self.trained = engine, inner, tuple(trained)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self.__dict__["inner"], name)
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """The engine does so itself after each step; offloaded gradients keep their place."""
-        del set_to_none
-
-    def step(self, closure: Any = None) -> None:  # noqa: ANN401
-        """One step of all processes.
-
-        Raises:
-            NotFinite: the engine left it out.
-        """
-        del closure
-        self.engine.step()
-        if self.engine.optimizer.overflow:
-            raise NotFinite("the gradient of a step is not finite")
 
 
 class ZeroTwo(DataParallel):
@@ -80,7 +43,13 @@ class ZeroTwo(DataParallel):
         self.features: tuple[str, ...] = ("deepspeed", "offload") if offload else ("deepspeed",)
         self.local, self.offload = seat.local, offload
         self.name = f"{seat.world} processes, DeepSpeed ZeRO-2{', offloaded' if offload else ''}"
-        self.engine: Any = None
+        self.driven: Driven | None = None
+
+    @property
+    def engaged(self) -> Driven:
+        """What drives the run; only between `engage` and `release`."""
+        assert self.driven is not None
+        return self.driven
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """As it is: DeepSpeed wants the optimizer with it, see `engage`."""
@@ -99,25 +68,26 @@ class ZeroTwo(DataParallel):
                 raise Usage(f"DeepSpeed trains float32 weights; `{name}` is {weight.dtype}")
         trained = [weight for group in optimizer.param_groups for weight in group["params"]]
         with started_quietly(self.local, self.device) as deepspeed:
-            self.engine, *_ = deepspeed.initialize(
+            engine, *_ = deepspeed.initialize(
                 model=model,
                 optimizer=optimizer,
                 config=config_of(recipe, trained, offload=self.offload),
                 dist_init_required=False,  # it takes the group that was joined
             )
-        self.engine.set_gradient_accumulation_boundary(True)
-        return self.engine, Driven(self.engine, optimizer, trained), self.release
+        engine.set_gradient_accumulation_boundary(True)
+        self.driven = Driven(engine, optimizer, trained)
+        return engine, self.driven, self.release
 
     def sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """Gradients are shared out after every part; the last one ends their sum."""
         del model
-        self.engine.set_gradient_accumulation_boundary(last)
+        self.engaged.engine.set_gradient_accumulation_boundary(last)
         return nullcontext()
 
     def backward(self, model: nn.Module, loss: Tensor) -> None:
         """The engine takes each gradient away as it comes."""
         del model
-        self.engine.backward(loss, scale_wrt_gas=False)
+        self.engaged.engine.backward(loss, scale_wrt_gas=False)
 
     def clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
         """The engine does so within its step: no process has the whole gradient."""
@@ -125,53 +95,24 @@ class ZeroTwo(DataParallel):
     def load(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Put weights back, and into the copy that is updated."""
         network.load_state_dict(dict(weights))
-        if self.engine is not None:
-            self.engine.optimizer.refresh_fp32_params()
+        if self.driven is not None:
+            self.driven.engine.optimizer.refresh_fp32_params()
 
     def optimizer_state(self, network: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
         """The whole state in the main memory of process 0, numbered as that of one process is."""
-        del network
-        from deepspeed.utils import safe_get_full_optimizer_state
-
-        told, trained = optimizer.state_dict(), optimizer.trained
-        state: dict[int, dict[str, Any]] = {}
-        for number, weight in enumerate(trained if told["state"] else ()):
-            for name, part in told["state"][0].items():
-                whole = part if name == "step" else safe_get_full_optimizer_state(weight, name)
-                if self.rank == 0:
-                    state.setdefault(number, {})[name] = whole.detach().to("cpu", copy=True)
-        numbers = list(range(len(trained)))
-        groups = [{**group, "params": numbers} for group in told["param_groups"]]
-        return {"state": state, "param_groups": groups} if self.rank == 0 else {}
+        del network, optimizer
+        return self.engaged.whole_state(keep=self.rank == 0)
 
     def load_optimizer(
         self, network: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]
     ) -> None:
         """Give this process its part of whole moments."""
-        del network
-        from deepspeed.utils import safe_set_full_optimizer_state
-
-        (group,) = optimizer.param_groups
-        (mine,) = group["params"]
-        moments = state["state"]
-        parts = {
-            name: value if name == "step" else torch.zeros_like(mine, requires_grad=False)
-            for name, value in moments.get(0, {}).items()
-        }
-        groups = [{**one, "params": [0]} for one in state["param_groups"]]
-        optimizer.inner.load_state_dict(
-            {"state": {0: parts} if parts else {}, "param_groups": groups}
-        )
-        if not parts:
-            return
-        self.engine.optimizer._lazy_init_hp_params_optimizer_state()  # else after the first step
-        for number, weight in enumerate(optimizer.trained):
-            for name in parts.keys() - {"step"}:
-                safe_set_full_optimizer_state(weight, moments[number][name], name)
+        del network, optimizer
+        self.engaged.take_part_of(state)
 
     def release(self) -> None:
         """Give the network back: no hooks, and each weight in memory of its own."""
-        engine, self.engine = self.engine, None
+        engine, self.driven = self.engaged.engine, None
         engine.destroy()
         engine.module_forward_pre_hook.remove()
         engine.module_forward_post_hook.remove()

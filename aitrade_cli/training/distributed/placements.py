@@ -20,7 +20,6 @@ from aitrade_cli.training.placement import copy_of, nothing
 from aitrade_cli.training.recipe import Recipe
 
 
-
 class DataParallel:
     """Every process has the whole network and learns from its part of each batch.
 
