@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
+from aitrade_cli.errors import Usage
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.train import devices, settings
+from aitrade_cli.passes.train.devices import refuse_one_of_many
+from aitrade_cli.passes.train.dry_run import held_by
+from aitrade_cli.passes.train.parts import place_of, placement_of
+from aitrade_cli.passes.train.settings import settings_of
+from aitrade_cli.training.distributed.group import Seat
 from tests.passes_cases import typed
 from tests.test_commands_train import RECIPE
 
@@ -58,7 +70,9 @@ def test_one_device_is_the_same_line_and_says_so(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--offload",), "goes with `--shard full` only"),
+        (("--offload",), "goes with `--shard full` or `deepspeed` only"),
+        (("--offload", "--shard", "optimizer"), "goes with `--shard full` or `deepspeed` only"),
+        (("--shard", "accelerate"), "Accelerate starts processes"),
         (("--shard", "half"), "`--shard half` does not fit"),
         (("--shard", "full", "--compress-gradients", "fp16"), "every device has all of them"),
         (("--keep", "0"), "`--keep 0` does not fit"),
@@ -74,15 +88,134 @@ def test_options_that_cannot_be_are_usage_errors(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("there", "code"), [(False, 5), (True, 6)])
-def test_an_engine_that_is_not_driven_is_refused_by_name_with_the_reason(
-    there: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_deepspeed_that_is_not_installed_is_named_with_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda _: object() if there else None)
-    assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed") == code
+    monkeypatch.setattr(settings, "find_spec", lambda _: None)
+    assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed") == 5
     said = capsys.readouterr().err
-    assert ("DeepSpeed is here, but" if there else "DeepSpeed is not installed") in said
-    assert "--shard full" in said
+    assert "DeepSpeed is not installed" in said
+    assert "pip install 'aitrade-cli[deepspeed]'" in said
+    Path("own.toml").write_text(RECIPE + '[spread]\nshard = "deepspeed"\n')
+    assert typed(monkeypatch, "train", "own.toml") == 5
+
+
+def test_a_build_that_was_killed_stops_a_run_by_deepspeed_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lock = tmp_path / "extensions" / "py311_cpu" / "fused_adam" / "lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
+    monkeypatch.setattr(settings, "find_spec", lambda _: object())
+    assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed") == 5
+    said = capsys.readouterr().err
+    assert f"`{lock}` is of a build that was killed" in said
+    assert "remove that file" in said
+    assert not Path("mlp.pt").exists()
+    words = ("train", "recipe.toml", "--leaks", "none", "--epochs", "1", "-o", "a.pt")
+    assert typed(monkeypatch, *words) == 0
+
+
+@pytest.mark.parametrize(("words", "reason"), [(("--amp", "fp16"), "rules of its own")])
+def test_what_deepspeed_cannot_do_is_refused_before_a_process_is_started(
+    words: tuple[str, ...],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _: object())
+    monkeypatch.setattr(devices, "spread", lambda *_, **__: pytest.fail("it was started"))
+    monkeypatch.setattr("aitrade_cli.training.precision.has_units", lambda *_: True)
+    line = ("train", "recipe.toml", "--devices", "2", "--shard", "deepspeed", *words)
+    assert typed(monkeypatch, *line) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("offload", [False, True])
+@pytest.mark.parametrize("shard", ["none", "optimizer", "full", "deepspeed"])
+def test_a_place_is_named_before_the_run_as_in_it(
+    shard: str, offload: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _: object())
+    if offload and shard not in {"full", "deepspeed"}:
+        return
+    flags = {"spread.devices": 2, "spread.shard": shard, "spread.offload": offload or None}
+    asked = settings_of("recipe.toml", flags)
+    told = place_of(asked, 2)
+    placement = placement_of(asked, Seat(0, 2, 0), torch.device("cpu"))
+    assert set(placement.features) == told.features
+    if shard != "optimizer":
+        assert told.name == placement.name
+
+
+def test_the_memory_that_a_process_holds_with_deepspeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _: object())
+    network = torch.nn.Linear(9, 10)  # 100 numbers, 400 bytes
+    asked = settings_of("recipe.toml", {"spread.shard": "deepspeed"})
+    held = held_by(asked, network, list(network.parameters()), 2)
+    assert held == {"weights": 400 + 200, "gradients": 200, "moments": 400}
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+def test_deepspeed_makes_the_model_that_one_process_does_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(devices, "devices_here", lambda _: 2)
+    assert typed(monkeypatch, "train", "recipe.toml", "--run-dir", "a", "-o", "one.pt") == 0
+    shutil.copytree("a", "half")
+    max(Path("half/checkpoints").glob("*.ckpt")).unlink()  # the second of two epochs
+    spread_out = ("--devices", "2", "--shard", "deepspeed")
+    capfd.readouterr()
+    words = ("train", "recipe.toml", "--json", *spread_out, "--offload", "--run-dir", "b")
+    assert typed(monkeypatch, *words, "-o", "two.pt") == 0
+    out, err = capfd.readouterr()
+    assert [json.loads(line)["kind"] for line in out.splitlines()] == ["report"]
+    assert {json.loads(line)["kind"] for line in err.splitlines()} == {"progress"}
+    assert "deepspeed" not in err.lower()
+    assert typed(monkeypatch, "train", "--resume", "half", *spread_out, "-o", "up.pt") == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("trained")
+    assert "going on after step" in err
+    assert all(line.startswith("train: ") for line in err.splitlines())
+    assert typed(monkeypatch, "train", "--resume", "b", "--devices", "1", "-o", "again.pt") == 0
+    one = weights("one.pt")
+    for name in ("two.pt", "up.pt", "again.pt"):
+        other = weights(name)
+        assert all(torch.allclose(other[key], one[key], rtol=0, atol=1e-6) for key in one), name
+
+
+@pytest.mark.skipif(find_spec("accelerate") is None, reason="Accelerate is not installed")
+def test_accelerate_starts_two_processes_that_make_the_model_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = ("train", "recipe.toml", "--leaks", "none", "--epochs", "1")
+    assert typed(monkeypatch, *quick, "-o", "one.pt") == 0
+    told = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port")
+    line = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *told, "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*line, "--module", "aitrade_cli", *quick, "-o", "two.pt"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("trained")  # by process 0 alone
+    assert done.stdout.count("Untouched test part") == 1
+    one, two = weights("one.pt"), weights("two.pt")
+    assert all(torch.allclose(two[name], one[name], rtol=0, atol=1e-6) for name in one)
+
+
+def test_a_process_that_accelerate_told_no_rank_does_not_train_alone() -> None:
+    told = {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}
+    with pytest.raises(Usage, match="told this one no rank") as refused:
+        refuse_one_of_many(told)
+    assert "--multi_gpu --num_processes 2" in refused.value.hint
+    refuse_one_of_many({**told, "RANK": "0"})
+    refuse_one_of_many({"MASTER_ADDR": "127.0.0.1"})
+    refuse_one_of_many({"ACCELERATE_MIXED_PRECISION": "no"})
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(

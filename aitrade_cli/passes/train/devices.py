@@ -91,18 +91,18 @@ def devices_here(device: str) -> int:
 
 
 def refuse_one_of_many(environment: Mapping[str, str] = os.environ) -> None:
-    """Stop where Accelerate was to start several processes, and this is the only one.
+    """Stop where Accelerate was to start several processes, and this is all that it started.
 
-    Without a GPU `accelerate launch --cpu --num_processes 2` starts one, unless MPI does it: a
-    meeting point is named, and no rank.
+    ``accelerate launch --cpu --num_processes 2`` leaves it to MPI to start the second: it names
+    a meeting point, and no rank.
 
     Raises:
-        Usage: one would train where two were asked for.
+        Usage: each process would train alone.
     """
     told = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_ADDR" in environment
     if told and "RANK" not in environment:
         raise Usage(
-            "Accelerate was asked for several processes and started this one alone",
+            "Accelerate was asked for several processes and told this one no rank",
             hint="`accelerate launch --multi_gpu --num_processes 2 --num_machines 1` starts two,"
             " on CPUs too",
         )
