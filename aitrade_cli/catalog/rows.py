@@ -331,7 +331,7 @@ TRAINING: Final = (
     ),
     Row(
         "T8",
-        "Sharding for models larger than one card: ZeRO-1 and FSDP2",
+        "Sharding for models larger than one card: ZeRO-1, FSDP2 and DeepSpeed",
         "train",
         "aitrade_cli.checks.train_state:shards_learn_as_the_whole",
         "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -25,6 +26,7 @@ from aitrade_cli.training.distributed.trial import (
     Pace,
     Planted,
     apart,
+    dtype_of,
     end_of,
     ends,
     pace,
@@ -36,6 +38,8 @@ from aitrade_cli.training.run import pursue
 from aitrade_cli.training.state import State
 
 EXACT: Final = 1e-12
+CLOSE: Final = 2.5e-7  # two units in the last place of a float32 near 1
+MOST_KEPT: Final = 0.55  # of the moments, by one of two processes
 MOST_STALL: Final = 0.2  # of what torch.save takes
 MOST_FLOAT32, MOST_BFLOAT16 = 0.84, 0.68  # of the raw bytes
 LEAST_FLOAT32, LEAST_BFLOAT16 = 400.0, 250.0  # MB a second of one core
@@ -160,34 +164,60 @@ def ends_and_paces(
 
 
 def shards_learn_as_the_whole(quick: bool) -> CheckResult:
-    """Sharded optimizer (ZeRO-1) and sharded weights (FSDP2) end as one process does."""
+    """Sharded optimizer, sharded weights and DeepSpeed's ZeRO-2 end as one process does."""
     del quick
-    found = spread(ends, (("zero", "shard"), RECIPE), world=2, threads=1)
-    alone = end_of("alone", Seat(0, 1, 0), RECIPE)
-    shares = {way: end.moments / alone.moments for way, end in found.items()}
+    ours = by_deepspeed("deepspeed")
+    found = spread(ends, (("zero", "shard", *ours), RECIPE), world=2, threads=1)
+    shares = {way: end.moments / alone_as(way).moments for way, end in found.items()}
     return CheckResult(
         Measured(memory_saved=1.0 - shares["shard"]),
         (
             exact("ZeRO-1", found["zero"]),
             exact("FSDP2", found["shard"]),
-            Bound("FSDP2 moments", shares["shard"], 0.55, "at_most", "of one process'"),
+            Bound("FSDP2 moments", shares["shard"], MOST_KEPT, "at_most", "of one process'"),
+            *(close("DeepSpeed ZeRO-2", found[way]) for way in ours),
+            *(
+                Bound("DeepSpeed moments", shares[way], MOST_KEPT, "at_most", "of one process'")
+                for way in ours
+            ),
         ),
-        f"{TWO}; saved: of the optimizer's numbers in process 0",
+        f"{TWO}; saved: of the optimizer's numbers in process 0; {deepspeed_told(ours)}",
         tuple(Case(way, None, 1.0 - share) for way, share in shares.items()),
     )
 
 
 def offloaded_weights_learn_the_same(quick: bool) -> CheckResult:
-    """FSDP2 with weights, gradients and moments in main memory ends as one process does."""
+    """FSDP2 and DeepSpeed with what they offload in main memory end as one process does."""
     del quick
-    found = spread(ends, (("shard+offload",), RECIPE), world=2, threads=1)
+    ours = by_deepspeed("deepspeed+offload")
+    found = spread(ends, (("shard+offload", *ours), RECIPE), world=2, threads=1)
     return CheckResult(
         Measured(),
-        (exact("FSDP2 with offload", found["shard+offload"]),),
-        f"{TWO}; what a GPU saves by it was not measured here",
+        (
+            exact("FSDP2 with offload", found["shard+offload"]),
+            *(close("DeepSpeed with offload", found[way]) for way in ours),
+        ),
+        f"{TWO}; what a GPU saves by it was not measured here; {deepspeed_told(ours)}",
     )
 
 
+def by_deepspeed(way: str) -> tuple[str, ...]:
+    """This way of the trial, where it can be gone here."""
+    return (way,) if find_spec("deepspeed") else ()
+
+
+def deepspeed_told(ways: tuple[str, ...]) -> str:
+    return "DeepSpeed in float32" if ways else "DeepSpeed is not installed"
+
+
+def alone_as(way: str) -> End:
+    """One process, in the floats of that way."""
+    return end_of("alone", Seat(0, 1, 0), RECIPE, dtype=dtype_of(way))
+
+
+def close(name: str, end: End) -> Bound:
+    return Bound(name, apart(end, alone_as("deepspeed")), CLOSE, "at_most", "difference")
+
+
 def exact(name: str, end: End) -> Bound:
-    alone = end_of("alone", Seat(0, 1, 0), RECIPE)
-    return Bound(name, apart(end, alone), EXACT, "at_most", "difference")
+    return Bound(name, apart(end, alone_as("ddp")), EXACT, "at_most", "difference")

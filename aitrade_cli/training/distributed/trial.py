@@ -186,7 +186,12 @@ def ends(
 ) -> dict[str, End]:
     """The end of each way; work for `launch.spread`."""
     del say
-    return {way: end_of(way, seat, recipe) for way in ways}
+    return {way: end_of(way, seat, recipe, dtype=dtype_of(way)) for way in ways}
+
+
+def dtype_of(way: str) -> torch.dtype:
+    """The widest floats that a way trains: DeepSpeed takes none wider than float32."""
+    return torch.float32 if way.startswith("deepspeed") else torch.float64
 
 
 @dataclass(slots=True)
