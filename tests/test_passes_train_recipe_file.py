@@ -21,6 +21,7 @@ from aitrade_cli.passes.train.recipe_file import (
     read_recipe,
     template,
 )
+from tests.shell import ROOT
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 NUMBERS = st.one_of(st.integers(-(2**62), 2**62), st.floats(allow_nan=False))
@@ -117,3 +118,19 @@ def test_the_template_is_a_recipe_that_sets_every_key(tmp_path: Path) -> None:
     told = read_recipe(path)
     assert told.keys() == {*(key.name for key in KEYS), "network.hidden_sizes"}
     assert told["data"] == "bars.parquet"
+
+
+def test_the_reference_names_every_key_with_its_meaning() -> None:
+    page = (ROOT / "docs/reference/recipe.md").read_text()
+    sections = {part.split("`", 1)[0]: part for part in page.split("## `[")[1:]}
+    sections = {name.rstrip("]"): part for name, part in sections.items()}
+    missing = [
+        key.name
+        for key in KEYS
+        if not any(
+            line.startswith(f"| `{key.name.rpartition('.')[2]}` |")
+            and line.endswith(f"| {key.meaning} |")
+            for line in sections.get(key.name.rpartition(".")[0], page).splitlines()
+        )
+    ]
+    assert missing == []

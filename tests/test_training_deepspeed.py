@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from aitrade_cli.checks import train_state
+from aitrade_cli.checks.train_state import close
 from aitrade_cli.errors import AitradeError, Usage
 from aitrade_cli.training.distributed.deepspeed import ZeroTwo, config_of
 from aitrade_cli.training.distributed.driven import Driven, NotFinite, Reached
@@ -262,3 +264,16 @@ def test_a_step_that_the_engine_leaves_out_is_an_error() -> None:
     engine.optimizer.overflow = True
     with pytest.raises(NotFinite):
         driven.step()
+
+
+def test_the_checks_claim_nothing_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_state, "find_spec", lambda _: None)
+    assert train_state.by_deepspeed("deepspeed") == ()
+    assert train_state.deepspeed_told(()) == "DeepSpeed is not installed"
+    monkeypatch.setattr(train_state, "find_spec", lambda _: object())
+    assert train_state.by_deepspeed("deepspeed") == ("deepspeed",)
+
+
+def test_a_check_fails_where_the_end_is_another(alone: dict[str, End]) -> None:
+    assert close("as one process", alone["plain"]).passed
+    assert not close("clipped", alone["clipped"]).passed
