@@ -17,8 +17,8 @@ from aitrade_cli.errors import Usage
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.train import devices, settings
-from aitrade_cli.passes.train.devices import refuse_one_of_many
 from aitrade_cli.passes.train.dry_run import held_by
+from aitrade_cli.passes.train.launched import refuse_launcher
 from aitrade_cli.passes.train.parts import place_of, placement_of
 from aitrade_cli.passes.train.settings import settings_of
 from aitrade_cli.training.distributed.group import Seat
@@ -208,14 +208,35 @@ def test_accelerate_starts_two_processes_that_make_the_model_of_one(
     assert all(torch.allclose(two[name], one[name], rtol=0, atol=1e-6) for name in one)
 
 
+PLAIN = {"training.amp": "fp32", "spread.shard": "none", "training.compile": False}
+STARTED = {"ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_DYNAMO_BACKEND": "NO"}
+
+
 def test_a_process_that_accelerate_told_no_rank_does_not_train_alone() -> None:
-    told = {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}
     with pytest.raises(Usage, match="told this one no rank") as refused:
-        refuse_one_of_many(told)
+        refuse_launcher(PLAIN, {**STARTED, "MASTER_ADDR": "127.0.0.1"})
     assert "--multi_gpu --num_processes 2" in refused.value.hint
-    refuse_one_of_many({**told, "RANK": "0"})
-    refuse_one_of_many({"MASTER_ADDR": "127.0.0.1"})
-    refuse_one_of_many({"ACCELERATE_MIXED_PRECISION": "no"})
+    refuse_launcher(PLAIN, {**STARTED, "MASTER_ADDR": "127.0.0.1", "RANK": "0"})
+    refuse_launcher(PLAIN, {"MASTER_ADDR": "127.0.0.1"})
+    refuse_launcher(PLAIN, STARTED)
+
+
+@pytest.mark.parametrize(
+    ("told", "flag", "key", "value"),
+    [
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "--amp bf16", "training.amp", "bf16"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "--shard deepspeed", "spread.shard", "deepspeed"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "--shard full", "spread.shard", "full"),
+        ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, "--compile", "training.compile", True),
+    ],
+)
+def test_what_accelerate_was_told_and_a_run_would_not_do_is_refused(
+    told: dict[str, str], flag: str, key: str, value: object
+) -> None:
+    with pytest.raises(Usage, match="which a run does not read") as refused:
+        refuse_launcher(PLAIN, {**STARTED, **told})
+    assert f"`{flag}`" in refused.value.hint
+    refuse_launcher({**PLAIN, key: value}, {**STARTED, **told})
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(

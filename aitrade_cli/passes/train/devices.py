@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.passes.train.kept import refuse_run_in_the_way
+from aitrade_cli.passes.train.launched import refuse_launcher
 from aitrade_cli.passes.train.prepare import Prepared, prepare
 from aitrade_cli.passes.train.run import Made, train_here
 from aitrade_cli.passes.train.settings import Settings
@@ -35,12 +35,12 @@ def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | 
         What came of it; None in a process of torchrun's other than the first.
 
     Raises:
-        Usage: Accelerate was to start several processes and started one.
+        Usage: Accelerate was to start several processes or set something, and it would not be so.
         StaleLock: DeepSpeed was asked for, and a build that was killed would let it hang.
         StateInTheWay: the run's folder holds another run.
         WorkerKilled, WorkerFailed: one of several processes died, and so all were ended.
     """
-    refuse_one_of_many()
+    refuse_launcher(settings.values)
     if settings.values["spread.shard"] == "deepspeed":
         refuse_stale_locks()
     seat = seat_from_torchrun()
@@ -88,24 +88,6 @@ def devices_here(device: str) -> int:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
     return len(usable_cores())
-
-
-def refuse_one_of_many(environment: Mapping[str, str] = os.environ) -> None:
-    """Stop where Accelerate was to start several processes, and this is all that it started.
-
-    ``accelerate launch --cpu --num_processes 2`` leaves it to MPI to start the second: it names
-    a meeting point, and no rank.
-
-    Raises:
-        Usage: each process would train alone.
-    """
-    told = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_ADDR" in environment
-    if told and "RANK" not in environment:
-        raise Usage(
-            "Accelerate was asked for several processes and told this one no rank",
-            hint="`accelerate launch --multi_gpu --num_processes 2 --num_machines 1` starts two,"
-            " on CPUs too",
-        )
 
 
 def refuse_to_find(settings: Settings) -> None:
