@@ -15,7 +15,7 @@ from aitrade_cli.errors import BadInput, Usage
 class NotFinite(BadInput):
     """A gradient is no number; DeepSpeed would leave the step out and go on."""
 
-    default_hint = "a lower `--lr`, or look for values in the bars that are no numbers"
+    default_hint = "a lower `--learning-rate`, or look for values in the bars that are no numbers"
 
 
 class Driven(Optimizer):
