@@ -158,7 +158,8 @@ COMPILATION: Final = (
         "torch.compile (Inductor) and ahead-of-time packages",
         "compile",
         "aitrade_cli.checks.compile:ahead_of_time",
-        "aitrade compile fixtures/models/mlp.pt --backend aoti --batch 1 -o mlp.pt2",
+        "aitrade compile fixtures/models/mlp.pt --backend aoti --precision float32 --batch 1"
+        " -o mlp.pt2",
         Claim(1.7, 0.0),
     ),
     Row(
@@ -188,7 +189,8 @@ COMPILATION: Final = (
         "ONNX Runtime, OpenVINO and TensorRT where installed; the winner chosen by measurement",
         "compile",
         "aitrade_cli.checks.compile:fastest_backend",
-        "aitrade compile fixtures/models/gru.pt --backend onnxruntime,openvino -o gru.fast.onnx",
+        "aitrade compile fixtures/models/gru.pt --backend onnxruntime,openvino --batch 1"
+        " -o gru.fast.onnx",
     ),
 )
 
