@@ -29,6 +29,7 @@ class Lock:
     """
 
     refusal: ClassVar[type[InUse]] = InUse
+    descriptor: int = -1
 
     def __init__(self, folder: Path) -> None:
         self.descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

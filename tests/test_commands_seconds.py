@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aitrade_cli.errors import BadInput
-from tests.passes_cases import typed, weights
+from aitrade_cli.inference.variants import Effort
+from tests.passes_cases import BARS, plant, typed, weights
 
 WORK = {
     "aitrade_cli.passes.quantize.run.quantize_artefact": ("quantize", "--int8"),
@@ -18,6 +19,34 @@ WORK = {
     "aitrade_cli.passes.optimize.run.optimize_artefact": ("optimize",),
     "aitrade_cli.passes.optimize.graph_only.rewrite_graph": ("optimize", "--graph-only"),
 }
+
+
+MADE = {
+    "quantize": ("quantize", "--fp16"),
+    "prune": ("prune", "--structured", "0.5"),
+    "compile": ("compile", "--backend", "torchscript"),
+    "distill": ("distill", "--student", "mlp", "--epochs", "1", "--data", str(BARS)),
+    "graph": ("optimize", "--graph-only"),
+}
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_what_ships_is_timed_that_long(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Effort] = []
+
+    def timed(*_: object, effort: Effort, **__: object) -> None:
+        asked.append(effort)
+        raise BadInput("enough was seen")
+
+    (tmp_path / "tiny.pt").write_bytes(weights())
+    monkeypatch.chdir(tmp_path)
+    plant(monkeypatch)
+    monkeypatch.setattr("aitrade_cli.passes.ship.time_pair", timed)
+    command, *words = MADE[made]
+    assert typed(monkeypatch, command, "tiny.pt", *words, "--seconds", "7.5") == BadInput.exit_code
+    assert asked == [Effort(seconds=7.5)]
 
 
 @pytest.mark.parametrize("work", WORK)

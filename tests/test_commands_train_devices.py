@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,13 +15,14 @@ import torch
 from aitrade_cli.errors import Usage
 from aitrade_cli.model.artefact import TorchWeights
 from aitrade_cli.model.loading import load
-from aitrade_cli.passes.train import devices, settings
+from aitrade_cli.passes.train import devices
 from aitrade_cli.passes.train.dry_run import held_by
 from aitrade_cli.passes.train.launched import refuse_launcher
 from aitrade_cli.passes.train.parts import place_of, placement_of
 from aitrade_cli.passes.train.settings import settings_of
 from aitrade_cli.training.distributed.group import Seat
 from tests.passes_cases import typed
+from tests.shell import surroundings
 from tests.test_commands_train import RECIPE
 
 
@@ -91,7 +91,7 @@ def test_options_that_cannot_be_are_usage_errors(
 def test_deepspeed_that_is_not_installed_is_named_with_what_brings_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda _: None)
+    monkeypatch.setattr(devices, "find_spec", lambda _: None)
     assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed") == 5
     said = capsys.readouterr().err
     assert "DeepSpeed is not installed" in said
@@ -100,21 +100,41 @@ def test_deepspeed_that_is_not_installed_is_named_with_what_brings_it(
     assert typed(monkeypatch, "train", "own.toml") == 5
 
 
-def test_a_build_that_was_killed_stops_a_run_by_deepspeed_and_no_other(
+def test_a_build_that_was_killed_is_named_where_deepspeed_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     lock = tmp_path / "extensions" / "py311_cpu" / "fused_adam" / "lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
-    monkeypatch.setattr(settings, "find_spec", lambda _: object())
-    assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed") == 5
-    said = capsys.readouterr().err
-    assert f"`{lock}` is of a build that was killed" in said
-    assert "remove that file" in said
-    assert not Path("mlp.pt").exists()
-    words = ("train", "recipe.toml", "--leaks", "none", "--epochs", "1", "-o", "a.pt")
-    assert typed(monkeypatch, *words) == 0
+    monkeypatch.setattr(devices, "find_spec", lambda _: object())
+    asked = ("train", "recipe.toml", "--dry-run", "--shard")
+    assert typed(monkeypatch, *asked, "deepspeed") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"`{lock}` is of a build that was killed here" in said
+    assert lock.exists()
+    assert typed(monkeypatch, *asked, "full") == 0
+    assert "was killed" not in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_stop_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(devices, "find_spec", lambda _: None)
+    assert typed(monkeypatch, "train", "recipe.toml", "--shard", "deepspeed", "--dry-run") == 5
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    capsys.readouterr()
+    assert typed(monkeypatch, "train", "recipe.toml", "--dry-run") == 2
+    assert "`--amp bf16`" in capsys.readouterr().err
+
+
+def test_a_run_that_was_offloaded_may_go_on_whole() -> None:
+    Path("a").mkdir()
+    Path("a/recipe.toml").write_text(RECIPE + '[spread]\nshard = "full"\noffload = true\n')
+    again = settings_of(None, {"spread.shard": "none"}, resume="a")
+    assert again.values["spread.offload"] is False
+    kept = settings_of(None, {}, resume="a")
+    assert kept.values["spread.offload"] is True
 
 
 @pytest.mark.parametrize(("words", "reason"), [(("--amp", "fp16"), "rules of its own")])
@@ -124,7 +144,7 @@ def test_what_deepspeed_cannot_do_is_refused_before_a_process_is_started(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda _: object())
+    monkeypatch.setattr(devices, "find_spec", lambda _: object())
     monkeypatch.setattr(devices, "spread", lambda *_, **__: pytest.fail("it was started"))
     monkeypatch.setattr("aitrade_cli.training.precision.has_units", lambda *_: True)
     line = ("train", "recipe.toml", "--devices", "2", "--shard", "deepspeed", *words)
@@ -132,14 +152,18 @@ def test_what_deepspeed_cannot_do_is_refused_before_a_process_is_started(
     assert reason in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("offload", [False, True])
-@pytest.mark.parametrize("shard", ["none", "optimizer", "full", "deepspeed"])
-def test_a_place_is_named_before_the_run_as_in_it(
-    shard: str, offload: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda _: object())
-    if offload and shard not in {"full", "deepspeed"}:
-        return
+@pytest.mark.parametrize(
+    ("shard", "offload"),
+    [
+        ("none", False),
+        ("optimizer", False),
+        ("full", False),
+        ("full", True),
+        ("deepspeed", False),
+        ("deepspeed", True),
+    ],
+)
+def test_a_place_is_named_before_the_run_as_in_it(shard: str, offload: bool) -> None:
     flags = {"spread.devices": 2, "spread.shard": shard, "spread.offload": offload or None}
     asked = settings_of("recipe.toml", flags)
     told = place_of(asked, 2)
@@ -149,12 +173,12 @@ def test_a_place_is_named_before_the_run_as_in_it(
         assert told.name == placement.name
 
 
-def test_the_memory_that_a_process_holds_with_deepspeed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda _: object())
+def test_the_memory_that_a_process_holds_with_deepspeed() -> None:
     network = torch.nn.Linear(9, 10)  # 100 numbers, 400 bytes
     asked = settings_of("recipe.toml", {"spread.shard": "deepspeed"})
     held = held_by(asked, network, list(network.parameters()), 2)
-    assert held == {"weights": 400 + 200, "gradients": 200, "moments": 400}
+    # Beside its half of the gradient lies what waits to be exchanged: the largest weight's.
+    assert held == {"weights": 400 + 200, "gradients": 200 + 360, "moments": 400}
 
 
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
@@ -193,10 +217,10 @@ def test_accelerate_starts_two_processes_that_make_the_model_of_one(
     assert typed(monkeypatch, *quick, "-o", "one.pt") == 0
     told = ("--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port")
     line = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *told, "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*line, "--module", "aitrade_cli", *quick, "-o", "two.pt"],
-        env=environment,
+        env=surroundings(),
+        timeout=300,
         capture_output=True,
         text=True,
         check=False,
@@ -237,6 +261,20 @@ def test_what_accelerate_was_told_and_a_run_would_not_do_is_refused(
         refuse_launcher(PLAIN, {**STARTED, **told})
     assert f"`{flag}`" in refused.value.hint
     refuse_launcher({**PLAIN, key: value}, {**STARTED, **told})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"ACCELERATE_MIXED_PRECISION": "fp8"},
+        {"ACCELERATE_USE_MEGATRON_LM": "true"},
+        {"ACCELERATE_USE_PARALLELISM_CONFIG": "true"},
+    ],
+)
+def test_what_no_flag_does_is_refused_with_what_comes_near(told: dict[str, str]) -> None:
+    with pytest.raises(Usage, match="which a run does not read") as refused:
+        refuse_launcher(PLAIN, {**STARTED, **told})
+    assert "--amp fp8" not in refused.value.hint
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from aitrade_cli.errors import Usage
 from aitrade_cli.fidelity.budget import Budget
+from aitrade_cli.lock import Lock
 from aitrade_cli.model.loading import load
 from aitrade_cli.model.network import build
 from aitrade_cli.model.series import Series
@@ -29,6 +30,7 @@ from aitrade_cli.passes.quantize.run import quantize_artefact, set_up
 from aitrade_cli.passes.quantize.settings import Settings as QuantizeSettings
 from aitrade_cli.report.ndjson import to_data
 from aitrade_cli.training.checkpoints.folder import OtherRun, StateInTheWay
+from aitrade_cli.training.checkpoints.keeper import RunInUse
 from aitrade_cli.training.material import Material, examples_at
 from aitrade_cli.training.quantized import rounded_to_4_bits, rounded_weight
 from tests.passes_cases import BARS, onnx_model, plant, torch_model
@@ -89,6 +91,43 @@ def test_resumed_from_a_folder_it_is_the_same_file(tmp_path: Path) -> None:
     assert again.report.models == first.report.models
     with pytest.raises(OtherRun, match="temperature"):
         distill_artefact(torch_model(), replace(kept, resume=True, temperature=2.0), "s.pt")
+
+
+def test_a_run_that_begins_anew_leaves_nothing_of_the_earlier_one(tmp_path: Path) -> None:
+    kept = replace(SHORT, run_dir=tmp_path)
+    distill_artefact(torch_model(), kept, "s.pt")
+    stop = KeyboardInterrupt()
+
+    def cut_off(said: str) -> None:
+        if said.startswith("student alone"):
+            raise stop
+
+    other = replace(kept, temperature=2.0, force=True)
+    with pytest.raises(KeyboardInterrupt):
+        distill_artefact(torch_model(), other, "s.pt", cut_off)
+    assert list((tmp_path / "student" / "checkpoints").glob("*.ckpt"))
+    again = distill_artefact(torch_model(), replace(other, resume=True, force=False), "s.pt")
+    assert (
+        again.report.models
+        == distill_artefact(torch_model(), replace(other, run_dir=None), "s.pt").report.models
+    )
+
+
+def test_a_folder_that_is_held_or_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    kept = replace(SHORT, run_dir=tmp_path)
+    held = Lock(tmp_path)
+    with pytest.raises(RunInUse, match="another process trains"):
+        distill_artefact(torch_model(), replace(kept, force=True), "s.pt")
+    held.release()
+    file = tmp_path / "student" / "checkpoints" / "step-000000001.ckpt"
+
+    def taken_meanwhile(_: str) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"of another run")
+
+    with pytest.raises(StateInTheWay):
+        distill_artefact(torch_model(), kept, "s.pt", taken_meanwhile)
+    assert file.read_bytes() == b"of another run"
 
 
 def test_a_speed_up_that_is_not_reached_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,8 @@ def test_a_close_that_finds_the_disk_full_keeps_the_lock_and_can_be_tried_again(
 
 
 def test_a_store_that_could_not_be_closed_and_is_forgotten_holds_nobody_up(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):  # and nothing is said of an attribute
+        Lock(tmp_path / "missing")
     held = Lock(small_store(tmp_path / "s"))
     with pytest.raises(StoreInUse):
         Lock(tmp_path / "s")

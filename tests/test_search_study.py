@@ -62,7 +62,39 @@ def test_a_proposal_that_is_killed_each_time_is_given_up(tmp_path: Path) -> None
     assert len(after) == 9
     given_up = after[5]
     assert SPACE.values_of(given_up.params) == begun[0]
-    assert "killed 3 times" in given_up.user_attrs["why"]
+    assert given_up.user_attrs["why"] == "its process was killed 3 times"
+
+
+def test_what_was_stopped_or_ran_beside_others_is_never_given_up(tmp_path: Path) -> None:
+    """Only a process of its own that was killed speaks against a proposal."""
+    begun, ended = [], []
+    for _ in range(4):
+        with held(tmp_path / "stopped"):
+            study = study_in(tmp_path / "stopped")
+            begun.append(study.ask()[1])
+            study.let_go()
+            ended += study.trials
+        with held(tmp_path / "beside"):
+            study = study_in(tmp_path / "beside")
+            ended += study.trials
+            begun += [study.ask()[1], study.ask()[1]]  # and the process of both is gone
+    assert begun == begun[:3] * 4
+    assert ended == []
+
+
+def test_of_several_processes_only_the_killed_one_counts(tmp_path: Path) -> None:
+    told = []
+    for _ in range(3):
+        with held(tmp_path / "killed"):
+            study = study_in(tmp_path / "killed")
+            mine, _ = study.ask()
+            study.ask()
+            study.killed(mine)
+            study.let_go()
+            told.append([(one.user_attrs["why"], one.params) for one in study.trials])
+            first = mine.params
+            assert told[-1] in ([], [("its process was killed 3 times", first)])
+    assert [len(one) for one in told] == [0, 0, 1]
 
 
 def test_the_seed_decides_the_proposals(tmp_path: Path) -> None:

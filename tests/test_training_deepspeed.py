@@ -41,6 +41,7 @@ RECIPES: Final = {
     "averaged": replace(RECIPE, average=0.9, schedule="onecycle"),
     "recomputed": replace(RECIPE, activation_checkpointing=True),
     "bf16": replace(RECIPE, precision="bf16"),
+    "stopped": replace(RECIPE, epochs=9, early_stop="loss:min:patience=1"),
 }
 # What DDP differs by from one process in float32 on these networks is up to 6e-8.
 CLOSE: Final = 2.5e-7
@@ -220,16 +221,16 @@ def test_a_dead_process_ends_the_job_with_its_reason() -> None:
 
 def test_what_deepspeed_is_told() -> None:
     weights = [nn.Parameter(torch.zeros(3, 4)), nn.Parameter(torch.zeros(5))]
-    told = config_of(replace(RECIPE, clip_norm=0.5, accumulate=4), weights, offload=True)
+    told = config_of(replace(RECIPE, clip_norm=0.5, accumulate=4), weights, 2, offload=True)
     assert told["gradient_clipping"] == 0.5
     assert told["gradient_accumulation_steps"] == 1  # it would divide by more
     assert told["zero_optimization"] == {
         "stage": 2,
-        "reduce_bucket_size": 17,
+        "reduce_bucket_size": 12,  # the largest weight
         "offload_optimizer": {"device": "cpu", "pin_memory": False},
     }
     assert "torch_autocast" not in told
-    narrow = config_of(replace(RECIPE, precision="bf16"), weights, offload=False)
+    narrow = config_of(replace(RECIPE, precision="bf16"), weights, 2, offload=False)
     assert narrow["torch_autocast"]["lower_precision_safe_modules"] == []
     assert "offload_optimizer" not in narrow["zero_optimization"]
 

@@ -67,7 +67,7 @@ COMMANDS: Final = (
         "aitrade_cli.commands.distill:distill",
         "Train a smaller model on a large one's answers",
         panel="Shrink and speed up",
-        example="aitrade distill fixtures/models/lstm.pt --student mlp --epochs 2 -o student.pt",
+        example="aitrade distill fixtures/models/lstm.pt --student tcn --epochs 1 -o student.pt",
         exit_codes=(0, 1, 2, 3, 4, 5, 6),
     ),
     Command(

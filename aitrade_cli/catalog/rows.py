@@ -333,7 +333,7 @@ TRAINING: Final = (
     ),
     Row(
         "T8",
-        "Sharding for models larger than one card: ZeRO-1, FSDP2 and DeepSpeed",
+        "Sharding for models larger than one card: ZeRO-1, FSDP2, and DeepSpeed where installed",
         "train",
         "aitrade_cli.checks.train_state:shards_learn_as_the_whole",
         "aitrade train --arch mlp --data fixtures/bars/eurusd_1h.parquet --epochs 1"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from aitrade_cli import lock
+from aitrade_cli.lock import NAME, InUse
 
-NAME = lock.NAME
+__all__ = ["NAME", "Lock", "StoreInUse"]
 
 
-class StoreInUse(lock.InUse):
+class StoreInUse(InUse):
     """Another process writes to the store."""
 
     default_hint = "wait for it, or open the store for reading: `ReplayStore(path, mode='r')`"

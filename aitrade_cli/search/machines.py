@@ -132,6 +132,8 @@ def attend(search: Search, seat: Seat, ray: Any, ready: list[Any]) -> None:  # n
         elif seat.trial is not None:
             look(search, seat, ray, seat.trial, done=seat.future in ready)
     except ray.exceptions.RayError as error:
+        if seat.trial is not None and isinstance(error, ray.exceptions.RayActorError):
+            search.study.killed(seat.trial)
         last = str(error).strip().splitlines()[-1]
         raise ActorDied(f"a trial failed: {last}", hint=str(error)) from error
 

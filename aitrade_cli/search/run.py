@@ -158,6 +158,8 @@ def run(search: Search, recipes: Recipes, trainer: Trainer, settings: Settings) 
         kept = len(search.study.trials)
         search.say(f"stopped; `{settings.study}` keeps {kept} trials: the same command goes on")
         raise
+    finally:
+        search.study.let_go()
 
 
 def key_of(values: Mapping[str, Any], space: Space, settings: Settings) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Search:
 def search_here(search: Search, evaluate: Evaluate) -> None:
     """One trial after the other in this process.
 
-    An interrupt leaves the trial at hand open; the next run of the search does it again.
+    An interrupt leaves the trial at hand open, for `Study.let_go`: the next run does it again.
     """
     while proposal := search.ask():
         trial, values = proposal

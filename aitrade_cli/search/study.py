@@ -27,7 +27,9 @@ WHY: Final = "why"  # attribute of a trial that failed
 LOOKS: Final = "looks"  # attribute of a trial: Sharpe ratios that its best pass was taken from
 AGAIN: Final = "again"  # attribute of a trial: number of an earlier one with its settings
 FOUND: Final = "found"  # attribute of a trial: what was measured for keys that were to be found
-CUT_OFF: Final = "cut off"  # the reason of one whose process was killed: it is tried again
+CUT_OFF: Final = "cut off"  # the reason of one whose own process was killed: it is tried again
+STOPPED: Final = "stopped"  # of one that was at work when the search was: it is tried again
+NO_ANSWER_YET: Final = frozenset((CUT_OFF, STOPPED))
 MOST_KILLED: Final = 3  # times that one proposal may end its process before it is given up
 FIRST_AT_RANDOM: Final = 10
 FIRST_UNPRUNED: Final = 5  # trials that run to their end, so that there is a median
@@ -57,8 +59,8 @@ class Study:
 
     Proposals are those of a tree-structured Parzen estimator. Each one seeds its own sampler
     by how many came before, and those that were cut off do not count: a search that was killed
-    and goes on proposes what it would have proposed. A proposal that was cut off three times is
-    given up, and does count.
+    and goes on proposes what it would have proposed. A proposal whose process was killed three
+    times is given up, and does count.
 
     Args:
         path: of the journal; the caller holds it.
@@ -112,16 +114,17 @@ class Study:
             study.set_user_attr(KEY, dict(key))
         else:
             refuse_other(self.path, told, key)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            # Nobody else writes here, so the process that ran it is gone.
-            study._storage.set_trial_user_attr(trial._trial_id, WHY, why_gone(study, trial))
-            study.tell(trial.number, state=TrialState.FAIL)
+        # Nobody else writes here, so the process that ran them is gone. Which of several it died
+        # of nobody knows.
+        gone = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in gone:
+            end(study, trial, why_gone(study, trial) if len(gone) == 1 else STOPPED)
         return study
 
     @property
     def trials(self) -> list[FrozenTrial]:
         """All that ended by themselves, in the order in which they were proposed."""
-        return [one for one in self._all(ENDED) if one.user_attrs.get(WHY) != CUT_OFF]
+        return [one for one in self._all(ENDED) if one.user_attrs.get(WHY) not in NO_ANSWER_YET]
 
     @property
     def complete(self) -> list[FrozenTrial]:
@@ -132,7 +135,7 @@ class Study:
     def proposed(self) -> int:
         """How many proposals there were, those that run now included."""
         begun = self._all((*ENDED, TrialState.RUNNING))
-        return sum(one.user_attrs.get(WHY) != CUT_OFF for one in begun)
+        return sum(one.user_attrs.get(WHY) not in NO_ANSWER_YET for one in begun)
 
     def _all(self, states: Sequence[TrialState]) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=tuple(states))
@@ -189,14 +192,29 @@ class Study:
         complete = twin.state is TrialState.COMPLETE
         self._study.tell(trial, twin.values if complete else None, state=twin.state)
 
+    def killed(self, trial: Trial) -> None:
+        """End a trial whose own process was killed; it is tried again, a few times."""
+        self.give_up(trial, why_gone(self._study, trial))
+
+    def let_go(self) -> None:
+        """End the trials at hand of a search that stops; they are tried again."""
+        for trial in self._all((TrialState.RUNNING,)):
+            end(self._study, trial, STOPPED)
+
     def give_up(self, trial: Trial, why: str) -> None:
         """End a trial that has no answer."""
         trial.set_user_attr(WHY, why)
         self._study.tell(trial, state=TrialState.FAIL)
 
 
-def why_gone(study: optuna.Study, trial: FrozenTrial) -> str:
-    """What became of a trial whose process is gone.
+def end(study: optuna.Study, trial: FrozenTrial, why: str) -> None:
+    """End a trial that another call began."""
+    study._storage.set_trial_user_attr(trial._trial_id, WHY, why)
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def why_gone(study: optuna.Study, trial: Trial | FrozenTrial) -> str:
+    """What became of a trial whose process was killed.
 
     One that takes more memory than there is would be killed each time that the search goes on.
     """
@@ -205,7 +223,7 @@ def why_gone(study: optuna.Study, trial: FrozenTrial) -> str:
     times = 1 + sum(one.user_attrs.get(WHY) == CUT_OFF for one in alike)
     if not trial.params or times < MOST_KILLED:
         return CUT_OFF
-    return f"its process was killed {times} times: more memory than there is?"
+    return f"its process was killed {times} times"
 
 
 class Held(JournalFileOpenLock):

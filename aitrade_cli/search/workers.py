@@ -70,6 +70,7 @@ def hear(search: Search, hand: Hand) -> None:
         kind, told = hand.pipe.recv()
     except (EOFError, OSError):
         hand.process.join(PATIENCE_SECONDS)
+        search.study.killed(hand.trial)
         raise SearchWorkerDied(
             f"a process of the search ended with exit code `{hand.process.exitcode}`"
         ) from None

@@ -9,19 +9,13 @@ from pathlib import Path
 import psutil
 from torch import nn
 
-from aitrade_cli.errors import Missing, Refused
+from aitrade_cli.errors import Refused
 
 
 class NoGradients(Refused):
     """Weights were put away for inference; a backward pass would leave them without gradients."""
 
     default_hint = "load the network whole; `--shard full --offload` trains with weights put away"
-
-
-class StaleLock(Missing):
-    """Somebody's build of a compiled extension was killed; whoever builds next waits for ever."""
-
-    default_hint = "remove that file; nobody holds it"
 
 
 def refuse_inference_offload(network: nn.Module) -> None:
@@ -41,16 +35,6 @@ def refuse_inference_offload(network: nn.Module) -> None:
     for name, weight in network.named_parameters():
         if weight.is_meta:
             raise NoGradients(f"the weight `{name}` is not in memory (device meta)")
-
-
-def refuse_stale_locks(folder: Path | None = None) -> None:
-    """Stop before a run that would hang without a word.
-
-    Raises:
-        StaleLock: with the first lock's path.
-    """
-    for lock in stale_build_locks(folder):
-        raise StaleLock(f"`{lock}` is of a build that was killed: DeepSpeed would wait for it")
 
 
 def stale_build_locks(folder: Path | None = None) -> list[Path]:

@@ -15,18 +15,16 @@ from aitrade_cli.model.architectures import FIXED_TIME
 from aitrade_cli.model.artefact import Artefact, TorchWeights
 from aitrade_cli.model.card import Card, TensorSpec
 from aitrade_cli.passes.distill.compare import HeldOut, LossDifference, difference, held_out_of
+from aitrade_cli.passes.distill.kept import ALONE, STUDENT, kept_of, refuse_run_in_the_way, taken
 from aitrade_cli.passes.distill.report import DistillReport, Training
 from aitrade_cli.passes.distill.settings import Settings
 from aitrade_cli.passes.distill.train import (
-    ALONE,
-    STUDENT,
     Lesson,
     goal_of,
     labels_of,
     logits_from,
     parameters_in,
     prepare_lesson,
-    refuse_run_in_the_way,
     train,
 )
 from aitrade_cli.passes.equity import Equity
@@ -67,8 +65,11 @@ def distill_artefact(
     """
     refuse_run_in_the_way(settings)
     lesson = prepare_lesson(source, settings, say)
-    student, taught = train(lesson, settings, STUDENT, goal_of(lesson, settings), say)
-    alone, untaught = train(lesson, settings, ALONE, labels_of(lesson), say)
+    kept = kept_of(lesson, settings)
+    with taken(settings):
+        goal = goal_of(lesson, settings)
+        student, taught = train(lesson, settings, STUDENT, goal, kept.get(STUDENT), say)
+        alone, untaught = train(lesson, settings, ALONE, labels_of(lesson), kept.get(ALONE), say)
     say("judging the student")
     networks = {STUDENT: student, ALONE: alone}
     models, differences = compare(lesson, networks, settings.recipe.seed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 from torch import nn
 
@@ -24,8 +22,6 @@ from aitrade_cli.passes.distill.settings import Settings
 from aitrade_cli.passes.distill.size import choose_arch
 from aitrade_cli.passes.sample import Evidence, gather
 from aitrade_cli.passes.ship import timing_windows
-from aitrade_cli.training.checkpoints.folder import CHECKPOINTS, CheckpointFolder
-from aitrade_cli.training.checkpoints.keeper import hold
 from aitrade_cli.training.checkpoints.kept import Kept
 from aitrade_cli.training.distillation import Answers, Distillation
 from aitrade_cli.training.features import SeenAndSaid, features_over
@@ -36,7 +32,6 @@ from aitrade_cli.training.run import NO_HOOKS, Epoch, Fit, Hooks, Objective, pur
 
 Say = Callable[[str], None]
 ASKED_AT_ONCE = 256
-STUDENT, ALONE = "student", "student alone"  # the two networks that are trained
 
 
 class NotAClassifier(BadInput):
@@ -104,6 +99,7 @@ def train(
     settings: Settings,
     name: str,
     goal: Objective,
+    kept: Kept | None,
     say: Say,
 ) -> tuple[nn.Module, Fit]:
     """Train one network from fresh weights, or from where an earlier run was cut off."""
@@ -116,7 +112,7 @@ def train(
             f" validation {epoch.validation_loss:.3f}"
         )
 
-    state, hooks, kept = None, NO_HOOKS, kept_of(lesson, settings, name)
+    state, hooks = None, NO_HOOKS
     if kept is not None:
         state, keeper = kept.taken_up(lambda told: say(f"{name}: {told}"))
         hooks = Hooks(callbacks=(keeper,))
@@ -124,48 +120,6 @@ def train(
     if isinstance(goal, SeenAndSaid):
         goal.close()
     return network, run
-
-
-def checkpoints_in(run_dir: Path, name: str) -> CheckpointFolder:
-    """Where one of the two networks keeps its checkpoints."""
-    return CheckpointFolder(run_dir / name.replace(" ", "-") / CHECKPOINTS)
-
-
-def refuse_run_in_the_way(settings: Settings) -> None:
-    """Keep an earlier run that was neither to be taken up nor to be replaced.
-
-    Raises:
-        StateInTheWay: there is one.
-    """
-    if settings.run_dir is not None and not settings.resume and not settings.force:
-        for name in (STUDENT, ALONE):
-            checkpoints_in(settings.run_dir, name).refuse_to_mix()
-
-
-def kept_of(lesson: Lesson, settings: Settings, name: str) -> Kept | None:
-    """What a network keeps; the key is everything that decides what is learned.
-
-    Raises:
-        RunInUse: another process trains in that folder.
-        BadInput: it cannot be made or written.
-    """
-    if settings.run_dir is None:
-        return None
-    folder = checkpoints_in(settings.run_dir, name)
-    if not settings.resume:
-        lock = hold(folder)
-        try:
-            folder.clear()
-        finally:
-            lock.release()
-    key = {
-        "teacher": lesson.source.sha256,
-        "bars": lesson.material.bars_sha256,
-        "architecture": str(lesson.arch),
-        "threads": torch.get_num_threads(),
-        **settings.as_history(),
-    }
-    return Kept(folder, key, resume=settings.resume)
 
 
 def parameters_in(source: Artefact) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 
 import torch
 
-from aitrade_cli.errors import Usage
+from aitrade_cli.errors import Missing, Usage
 from aitrade_cli.passes.train.kept import refuse_run_in_the_way
 from aitrade_cli.passes.train.launched import refuse_launcher
 from aitrade_cli.passes.train.prepare import Prepared, prepare
@@ -16,9 +17,17 @@ from aitrade_cli.passes.train.settings import Settings
 from aitrade_cli.system.host import usable_cores
 from aitrade_cli.training.distributed.group import Seat, device_for, joined, seat_from_torchrun
 from aitrade_cli.training.distributed.launch import spread
-from aitrade_cli.training.offloading import refuse_stale_locks
+from aitrade_cli.training.offloading import stale_build_locks
 
 Say = Callable[[str], None]
+
+
+class NoDeepSpeed(Missing):
+    """DeepSpeed was asked to share out a training, and it is not installed."""
+
+    default_hint = (
+        "pip install 'aitrade-cli[deepspeed]', or `--shard full`: torch's own FSDP2 needs no extra"
+    )
 
 
 def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | None:
@@ -36,14 +45,12 @@ def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | 
 
     Raises:
         Usage: Accelerate was to start several processes or set something, and it would not be so.
-        StaleLock: DeepSpeed was asked for, and a build that was killed would let it hang.
+        NoDeepSpeed: it was asked for, and is not installed.
         StateInTheWay: the run's folder holds another run.
         WorkerKilled, WorkerFailed: one of several processes died, and so all were ended.
     """
-    refuse_launcher(settings.values)
-    if settings.values["spread.shard"] == "deepspeed":
-        refuse_stale_locks()
     seat = seat_from_torchrun()
+    refuse_to_start(settings, say if seat is None or seat.rank == 0 else lambda _: None)
     if seat is not None:
         refuse_to_find(settings)
         if seat.rank == 0:
@@ -66,6 +73,25 @@ def train(settings: Settings, output: str, say: Say = lambda _: None) -> Made | 
 def work(seat: Seat, say: Say, settings: Settings, output: str) -> Made:
     """One process' part, in a group that it has joined."""
     return train_here(settings, output, say, seat)
+
+
+def refuse_to_start(settings: Settings, say: Say) -> None:
+    """Stop for what no model and no bars would change: the launcher, a package that is missing.
+
+    Raises:
+        Usage: Accelerate was told what a run would not do.
+        NoDeepSpeed: it was asked for, and is not installed.
+    """
+    refuse_launcher(settings.values)
+    if settings.values["spread.shard"] != "deepspeed":
+        return
+    if find_spec("deepspeed") is None:
+        raise NoDeepSpeed("DeepSpeed is not installed")
+    for lock in stale_build_locks():
+        say(
+            f"`{lock}` is of a build that was killed here: whoever builds that again waits for"
+            " ever; remove it, unless another machine builds. This run compiles nothing"
+        )
 
 
 def devices_for(settings: Settings, say: Say) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from aitrade_cli.passes.train.devices import devices_for
+from aitrade_cli.passes.train.devices import devices_for, refuse_to_start
 from aitrade_cli.passes.train.parts import adapters_of, build_alone, place_of
 from aitrade_cli.passes.train.prepare import Prepared, prepare
 from aitrade_cli.passes.train.settings import Settings
@@ -16,6 +16,7 @@ from aitrade_cli.passes.train.together import refuse_together
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict, view
 from aitrade_cli.training.batch_size import BatchChoice
 from aitrade_cli.training.build import assemble
+from aitrade_cli.training.distributed.deepspeed import bucket_of
 from aitrade_cli.training.loading import SharedWindows
 from aitrade_cli.training.loading_choice import find_settings
 from aitrade_cli.training.placement import Alone
@@ -74,6 +75,7 @@ def dry_run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> 
     Raises:
         BadInput, Refused, Missing, Usage: whatever would stop the run before its first step.
     """
+    refuse_to_start(settings, say)
     world = devices_for(settings, say)
     ready = prepare(settings, say, world)
     network, recipe = ready.start.network, ready.recipe
@@ -131,10 +133,13 @@ def held_by(
     weights, changed = (sum(one.nbytes for one in ones) for ones in (network.parameters(), trained))
     moments = 0 if settings.values["training.hogwild"] else ADAM_MOMENTS * changed
     # DeepSpeed updates a copy of its part, and gathers the parts into the weights.
-    copied = shared(changed, world) if shard == "deepspeed" else 0
+    copied = bucket = 0
+    if shard == "deepspeed":
+        copied = shared(changed, world)
+        bucket = bucket_of(trained, world) * trained[0].element_size()
     return {
         "weights": shared(weights, world if shard == "full" else 1) + copied,
-        "gradients": shared(changed, world if shard in {"full", "deepspeed"} else 1),
+        "gradients": shared(changed, world if shard in {"full", "deepspeed"} else 1) + bucket,
         "moments": shared(moments, world if shard != "none" else 1),
     }
 

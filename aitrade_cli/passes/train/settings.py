@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from aitrade_cli.errors import BadInput, Missing, Usage
+from aitrade_cli.errors import BadInput, Usage
 from aitrade_cli.market.backtest import Costs
 from aitrade_cli.passes.train.recipe_file import (
     NETWORK,
@@ -29,14 +28,6 @@ BASE_NAME: Final = "base.pt"
 OFFLOADING: Final = ("full", "deepspeed")  # ways to share out that can use main memory too
 # May differ where a run is taken up; all but the workers give other sums.
 FIXED: Final = ("device", "spread.devices", "spread.shard", "spread.offload", "training.workers")
-
-
-class NoDeepSpeed(Missing):
-    """DeepSpeed was asked to share out a training, and it is not installed."""
-
-    default_hint = (
-        "pip install 'aitrade-cli[deepspeed]', or `--shard full`: torch's own FSDP2 needs no extra"
-    )
 
 
 class NoRun(BadInput):
@@ -149,6 +140,8 @@ def settings_of(
     values = {**USUAL_VALUES, **told, **checked_flags(given)}
     if resume is not None:
         base = told_base(Path(resume))
+        if values["spread.shard"] not in OFFLOADING and "spread.offload" not in given:
+            values["spread.offload"] = False  # of the way that the run was shared out before
     refuse_spread(values)
     if not values["data"]:
         raise Usage("no bars to train on are named", hint="add `--data BARS`")
@@ -209,7 +202,6 @@ def refuse_spread(values: Mapping[str, Any]) -> None:
 
     Raises:
         Usage: options that need others.
-        NoDeepSpeed: it is not installed.
     """
     shard, compressed = values["spread.shard"], values["spread.compress_gradients"]
     if values["spread.offload"] and shard not in OFFLOADING:
@@ -221,8 +213,6 @@ def refuse_spread(values: Mapping[str, Any]) -> None:
             "gradients are compressed where every device has all of them",
             hint="leave `--shard` or `--compress-gradients` out",
         )
-    if shard == "deepspeed" and find_spec("deepspeed") is None:
-        raise NoDeepSpeed("DeepSpeed is not installed")
 
 
 def refuse_beside_resume(

@@ -27,7 +27,7 @@ ASIDE: Final = ".damaged"
 class OtherRun(Refused):
     """The folder holds the state of a run with other settings."""
 
-    default_hint = "name another `--run-dir`, or put the settings back"
+    default_hint = "put the settings back, or begin another run in another `--run-dir`"
 
 
 class StateInTheWay(Refused):
@@ -39,7 +39,7 @@ class StateInTheWay(Refused):
 class NothingWhole(BadInput):
     """Every checkpoint of a run is damaged."""
 
-    default_hint = "leave `--resume` out to start anew; a run of `train` has its recipe beside them"
+    default_hint = "start anew with `--force`, without `--resume`; the recipe of `train` is kept"
 
 
 class OnlyWeights(Refused):

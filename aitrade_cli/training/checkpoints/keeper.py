@@ -34,15 +34,29 @@ def hold(folder: CheckpointFolder) -> Lock:
         RunInUse: another process trains in it; nothing of its was touched.
         BadInput: it cannot be made or written.
     """
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        lock = Lock(folder.path)
-    except InUse:
-        raise RunInUse(f"another process trains in `{folder.path.parent}`") from None
-    except OSError as error:
-        raise BadInput(f"cannot write to `{folder.path}`: {error.strerror}") from error
+    lock = lock_of(folder.path, folder.path.parent)
     folder.prepare()
     return lock
+
+
+def lock_of(path: Path, run_dir: Path) -> Lock:
+    """Take a folder for this process alone; it is made where it is missing.
+
+    Args:
+        path: where the lock lies.
+        run_dir: what the user calls it.
+
+    Raises:
+        RunInUse: another process holds it.
+        BadInput: it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return Lock(path)
+    except InUse:
+        raise RunInUse(f"another process trains in `{run_dir}`") from None
+    except OSError as error:
+        raise BadInput(f"cannot write to `{path}`: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)

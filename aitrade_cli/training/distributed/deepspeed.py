@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from importlib import import_module
 from io import StringIO
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ class ZeroTwo(DataParallel):
 
     The moments are torch's own AdamW's, on the part of the weights that a process updates.
     DeepSpeed compiles nothing: neither its own Adam nor its exchange in shared memory is used.
+    For a process of its own, as `launch.spread` or torchrun start them: DeepSpeed is told by the
+    environment, and its log is shut, for as long as the process lives.
 
     Args:
         seat: of this process, in a group that it has joined.
@@ -71,7 +74,7 @@ class ZeroTwo(DataParallel):
             engine, *_ = deepspeed.initialize(
                 model=model,
                 optimizer=optimizer,
-                config=config_of(recipe, trained, offload=self.offload),
+                config=config_of(recipe, trained, self.world, offload=self.offload),
                 dist_init_required=False,  # it takes the group that was joined
             )
         engine.set_gradient_accumulation_boundary(True)
@@ -112,7 +115,9 @@ class ZeroTwo(DataParallel):
 
     def release(self) -> None:
         """Give the network back: no hooks, and each weight in memory of its own."""
-        engine, self.driven = self.engaged.engine, None
+        driven, self.driven = self.engaged, None
+        engine = driven.engine
+        driven.reached.leave()
         engine.destroy()
         engine.module_forward_pre_hook.remove()
         engine.module_forward_post_hook.remove()
@@ -120,10 +125,17 @@ class ZeroTwo(DataParallel):
             weight.data = weight.data.clone()
 
 
-def config_of(recipe: Recipe, trained: Sequence[nn.Parameter], *, offload: bool) -> dict[str, Any]:
+def bucket_of(trained: Sequence[nn.Parameter], world: int) -> int:
+    """Numbers of the gradient that wait to be exchanged at once, beside the part that stays."""
+    sizes = [weight.numel() for weight in trained]
+    return min(LARGEST_BUCKET, max(*sizes, sum(sizes) // world))
+
+
+def config_of(
+    recipe: Recipe, trained: Sequence[nn.Parameter], world: int, *, offload: bool
+) -> dict[str, Any]:
     """What DeepSpeed is told; batches, rates and parts of a step stay the loop's own."""
-    bucket = min(LARGEST_BUCKET, sum(weight.numel() for weight in trained))
-    zero: dict[str, Any] = {"stage": 2, "reduce_bucket_size": bucket}
+    zero: dict[str, Any] = {"stage": 2, "reduce_bucket_size": bucket_of(trained, world)}
     if offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": trained[0].is_cuda}
     config = {
@@ -160,9 +172,7 @@ def started_quietly(local: int, device: torch.device) -> Iterator[Any]:
     warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
     with redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import deepspeed
-        from deepspeed import ops
-
+        deepspeed, ops = import_module("deepspeed"), import_module("deepspeed.ops")
         logging.getLogger("DeepSpeed").disabled = True
         # What it could compile on first use: a build that is killed leaves a lock, on which all
         # later runs would hang.

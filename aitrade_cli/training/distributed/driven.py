@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -58,13 +59,13 @@ class Driven(Optimizer):
         Args:
             keep: whether this process wants it; every one takes part in gathering.
         """
-        from deepspeed.utils import safe_get_full_optimizer_state
+        whole_of = import_module("deepspeed.utils").safe_get_full_optimizer_state
 
         told = self.inner.state_dict()
         state: dict[int, dict[str, Tensor]] = {}
         for number, weight in enumerate(self.trained if told["state"] else ()):
             for name, part in told["state"][0].items():
-                whole = part if name == "step" else safe_get_full_optimizer_state(weight, name)
+                whole = part if name == "step" else whole_of(weight, name)
                 if keep and whole is not None:
                     state.setdefault(number, {})[name] = whole.detach().to("cpu", copy=True)
         numbers = list(range(len(self.trained)))
@@ -72,11 +73,17 @@ class Driven(Optimizer):
         return {"state": state, "param_groups": groups} if keep else {}
 
     def take_part_of(self, state: Mapping[str, Any]) -> None:
-        """Put this process' part of a whole state back."""
-        from deepspeed.utils import safe_set_full_optimizer_state
+        """Put this process' part of a whole state back.
+
+        Raises:
+            Usage: a weight has no moments, as it had no part in the loss.
+        """
+        put = import_module("deepspeed.utils").safe_set_full_optimizer_state
 
         (mine,) = (part for group in self.inner.param_groups for part in group["params"])
         moments = state["state"]
+        if moments and (missing := set(range(len(self.trained))) - moments.keys()):
+            raise self.reached.without_a_part(missing)
         parts = {
             name: value if name == "step" else torch.zeros_like(mine, requires_grad=False)
             for name, value in moments.get(0, {}).items()
@@ -89,7 +96,7 @@ class Driven(Optimizer):
         self.engine.optimizer._lazy_init_hp_params_optimizer_state()
         for number, weight in enumerate(self.trained):
             for name in parts.keys() - {"step"}:
-                safe_set_full_optimizer_state(weight, moments[number][name], name)
+                put(weight, moments[number][name], name)
 
 
 class Reached:
@@ -116,13 +123,20 @@ class Reached:
         """
         if not self._hooks:
             return
+        self.leave()
+        if self.missing:
+            raise self.without_a_part(self.missing)
+
+    def leave(self) -> None:
+        """Take the hooks off. Safe to call twice."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        if self.missing:
-            shape = tuple(self.weights[min(self.missing)].shape)
-            raise Usage(
-                f"a weight of shape `{shape}` has no part in the loss; DeepSpeed would let it"
-                " decay",
-                hint="freeze it, or `--shard full`",
-            )
+
+    def without_a_part(self, missing: Set[int]) -> Usage:
+        """The refusal, with the first of these weights."""
+        shape = tuple(self.weights[min(missing)].shape)
+        return Usage(
+            f"a weight of shape `{shape}` has no part in the loss; DeepSpeed would let it decay",
+            hint="freeze it, or `--shard full`",
+        )
