@@ -8,7 +8,6 @@ from statistics import geometric_mean
 
 from aitrade_cli.checks.fixtures import MODELS, model_file
 from aitrade_cli.checks.result import Bound, Case, CheckResult, Measured
-from aitrade_cli.checks.turns import effort_of
 from aitrade_cli.fidelity.budget import Budget
 from aitrade_cli.model.loading import load
 from aitrade_cli.passes.optimize.points import SAFETY, TIE
@@ -44,7 +43,6 @@ def run(name: str, quick: bool) -> OptimizeReport:
         budget=Budget(max_flips=FLIPS),
         seconds=QUICK_SECONDS if quick else FULL_SECONDS,
         trials=2 if quick else None,
-        effort=effort_of(quick),
         seed=7,
     )
     with tempfile.TemporaryDirectory() as folder:
