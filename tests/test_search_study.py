@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -47,6 +48,23 @@ def test_a_killed_trial_is_tried_again_and_nothing_after_it_changes(tmp_path: Pa
     again = searched(tmp_path / "killed", TRIALS)
     assert proposals(again) == proposals(whole)
     assert len(again.trials) == TRIALS
+
+
+def test_proposals_are_those_of_optuna_s_own_sampler(tmp_path: Path) -> None:
+    ours = searched(tmp_path / "ours", TRIALS)
+    theirs = optuna.create_study()
+    for turn, trial in enumerate(ours.trials):
+        theirs.sampler = optuna.samplers.TPESampler(seed=turn, n_startup_trials=10)
+        asked = theirs.ask()
+        assert SPACE.draw(asked) == SPACE.values_of(trial.params)
+        if trial.state is TrialState.COMPLETE:
+            theirs.tell(asked, trial.values)
+        elif trial.state is TrialState.PRUNED:
+            for step, value in trial.intermediate_values.items():
+                asked.report(value, step)
+            theirs.tell(asked, state=TrialState.PRUNED)
+        else:
+            theirs.tell(asked, state=trial.state)
 
 
 def test_a_proposal_that_is_killed_each_time_is_given_up(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ space       what may be varied, and within what
 varied      which keys those are: read from a recipe, and refused where no trial would differ
 objectives  what is to become small or large
 study       the journal that remembers every trial, so that a search can go on
+proposer    what is tried next
 trials      one trial: a recipe trained and measured
 searching   proposals out, answers in, by one process
 workers     the same over several processes

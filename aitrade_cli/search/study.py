@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
+from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -19,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from aitrade_cli.errors import BadInput, Refused
 from aitrade_cli.search.answers import Answer
 from aitrade_cli.search.objectives import Goal
+from aitrade_cli.search.proposer import Proposer
 from aitrade_cli.search.space import Space
 
 NAME: Final = "search"
@@ -88,6 +90,7 @@ class Study:
         self.path, self.space, self.goals, self.seed = path, space, tuple(goals), seed
         self.prunes = prune and len(goals) == 1 and goals[0].each_pass
         self._first = None if first is None else space.as_params(first)
+        self._varied = IntersectionSearchSpace(include_pruned=True)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = self._open(key)
 
@@ -145,8 +148,8 @@ class Study:
         turn = self.proposed
         if turn == 0 and self._first is not None and not self._all((TrialState.WAITING,)):
             self._study.enqueue_trial(self._first)
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=(self.seed * 1_000_003 + turn) % 2**32, n_startup_trials=FIRST_AT_RANDOM
+        self._study.sampler = Proposer(
+            self._varied, (self.seed * 1_000_003 + turn) % 2**32, FIRST_AT_RANDOM
         )
         trial = self._study.ask()
         return trial, self.space.draw(trial)
@@ -182,7 +185,8 @@ class Study:
 
     def twin_of(self, trial: Trial) -> FrozenTrial | None:
         """The first trial with the same settings that ended: this one would come to the same."""
-        return next((one for one in self.trials if one.params == trial.params), None)
+        mine = trial.params  # a copy each time
+        return next((one for one in self.trials if one.params == mine), None)
 
     def repeat(self, trial: Trial, twin: FrozenTrial) -> None:
         """End a trial as its twin ended: nothing is trained, and nobody looks again."""
