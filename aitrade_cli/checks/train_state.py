@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -168,7 +169,7 @@ def shards_learn_as_the_whole(quick: bool) -> CheckResult:
     del quick
     ours = by_deepspeed("deepspeed")
     found = spread(ends, (("zero", "shard", *ours), RECIPE), world=2, threads=1)
-    shares = {way: end.moments / alone_as(way).moments for way, end in found.items()}
+    shares = {way: end.moments / alone(dtype_of(way)).moments for way, end in found.items()}
     return CheckResult(
         Measured(memory_saved=1.0 - shares["shard"]),
         (
@@ -210,14 +211,15 @@ def deepspeed_told(ways: tuple[str, ...]) -> str:
     return "DeepSpeed in float32" if ways else "DeepSpeed is not installed"
 
 
-def alone_as(way: str) -> End:
-    """One process, in the floats of that way."""
-    return end_of("alone", Seat(0, 1, 0), RECIPE, dtype=dtype_of(way))
+@cache
+def alone(dtype: torch.dtype) -> End:
+    """One process, in these floats: what every way is compared with."""
+    return end_of("alone", Seat(0, 1, 0), RECIPE, dtype=dtype)
 
 
 def close(name: str, end: End) -> Bound:
-    return Bound(name, apart(end, alone_as("deepspeed")), CLOSE, "at_most", "difference")
+    return Bound(name, apart(end, alone(torch.float32)), CLOSE, "at_most", "difference")
 
 
 def exact(name: str, end: End) -> Bound:
-    return Bound(name, apart(end, alone_as("ddp")), EXACT, "at_most", "difference")
+    return Bound(name, apart(end, alone(torch.float64)), EXACT, "at_most", "difference")

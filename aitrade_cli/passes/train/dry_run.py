@@ -16,7 +16,6 @@ from aitrade_cli.passes.train.together import refuse_together
 from aitrade_cli.report.blocks import Block, Facts, Notes, Table, Verdict, view
 from aitrade_cli.training.batch_size import BatchChoice
 from aitrade_cli.training.build import assemble
-from aitrade_cli.training.distributed.deepspeed import bucket_of
 from aitrade_cli.training.loading import SharedWindows
 from aitrade_cli.training.loading_choice import find_settings
 from aitrade_cli.training.placement import Alone
@@ -135,6 +134,8 @@ def held_by(
     # DeepSpeed updates a copy of its part, and gathers the parts into the weights.
     copied = bucket = 0
     if shard == "deepspeed":
+        from aitrade_cli.training.distributed.deepspeed import bucket_of
+
         copied = shared(changed, world)
         bucket = bucket_of(trained, world) * trained[0].element_size()
     return {
