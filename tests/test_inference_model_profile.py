@@ -133,8 +133,10 @@ def test_operators_never_take_longer_than_the_call_that_they_make() -> None:
 
 
 def test_the_report_fits_eighty_columns() -> None:
+    # Which verdict the operators of a run come to hangs on how busy the machine is: say one.
+    outside = replace(of_torch(), outside_share=0.6)
     out = io.StringIO()
-    draw(view(of_torch()), out)
+    draw(view(replace(outside, verdicts=verdicts_of(outside))), out)
     assert max(map(len, out.getvalue().splitlines())) <= 80
     assert "aitrade compile tiny.pt" in out.getvalue()
 
