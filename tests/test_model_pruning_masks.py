@@ -44,6 +44,13 @@ def test_nothing_dropped_is_larger_than_anything_kept(weight: Tensor, share: flo
 
 
 @given(weights(), shares)
+def test_what_is_dropped_comes_first_in_a_stable_order(weight: Tensor, share: float) -> None:
+    magnitude = np.abs(weight.numpy()).ravel()
+    dropped = np.argsort(magnitude, kind="stable")[: int(share * magnitude.size + 1e-9)]
+    assert set(smallest(weight, share).flatten().nonzero().flatten().tolist()) == set(dropped)
+
+
+@given(weights(), shares)
 def test_pruning_again_changes_nothing(weight: Tensor, share: float) -> None:
     marked = smallest(weight, share)
     again = smallest(weight.masked_fill(marked, 0.0), share)

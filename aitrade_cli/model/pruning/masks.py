@@ -47,9 +47,14 @@ def smallest(weight: Float[Tensor, ...], sparsity: float) -> Bool[Tensor, ...]:
     if weight.isnan().any():
         raise BadSparsity("a weight holds a NaN")
     count = int(sparsity * weight.numel() + 1e-9)
-    marked = torch.zeros(weight.numel(), dtype=torch.bool)
-    order = weight.detach().abs().flatten().argsort(stable=True)
-    marked[order[:count]] = True
+    if count == 0:
+        return torch.zeros_like(weight, dtype=torch.bool)
+    magnitude = weight.detach().abs().flatten()
+    # Selected, not sorted: a schedule asks for this while a network trains.
+    limit = magnitude.kthvalue(count).values
+    marked = magnitude < limit
+    tied = (magnitude == limit).nonzero().flatten()
+    marked[tied[: count - int(marked.sum())]] = True
     return marked.view_as(weight)
 
 
