@@ -101,6 +101,12 @@ def test_an_onnx_worker_starts_without_torch(file: str) -> None:
     assert "torch" not in modules_after(f"import {module}")
 
 
+def test_a_backend_that_is_not_asked_for_costs_no_import() -> None:
+    loaded = modules_after("import aitrade_cli.passes.compile.run")
+    assert "torch" in loaded
+    assert loaded & {"torch._inductor", "torch._dynamo", "pandas", "talib"} == set()
+
+
 @pytest.mark.parametrize("module", ["torch", "numpy", "onnx"])
 def test_the_probe_would_notice(module: str) -> None:
     assert module in heavy_after(f"import {module}")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import talib
 from jaxtyping import Float64, Int64
 
 from aitrade_cli.errors import BadInput
@@ -96,11 +95,15 @@ def parkinson_volatility(bars: Bars, length: int) -> Float64[np.ndarray, " rows"
 
 def relative_strength(bars: Bars, length: int) -> Float64[np.ndarray, " rows"]:
     """Wilder's RSI in 0..100. 0 where the price has not moved since the first row."""
+    import talib  # brings pandas in, a third of a second that few commands need
+
     return talib.RSI(bars.close, timeperiod=length)
 
 
 def macd(bars: Bars, part: int) -> Float64[np.ndarray, " rows"]:
     """Line (0), signal (1) or histogram (2) of MACD 12/26/9, as a share of the close."""
+    import talib  # as above
+
     return talib.MACD(bars.close, fastperiod=12, slowperiod=26, signalperiod=9)[part] / bars.close
 
 

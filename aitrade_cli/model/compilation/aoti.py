@@ -9,8 +9,6 @@ from typing import Final
 
 import numpy as np
 import torch
-import torch._inductor
-import torch._inductor.config as inductor_config
 from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -73,6 +71,10 @@ def compile_package(
             where the network does not allow it, as recurrent ones do; the code then reads
             past the end of a shorter window, so the runtime must know.
     """
+    # Two seconds, which the other backends save.
+    import torch._inductor.config as inductor_config
+    from torch._inductor import aoti_compile_and_package
+
     axes = dict.fromkeys(free, torch.export.Dim.AUTO)
     with (
         quiet(),
@@ -88,9 +90,7 @@ def compile_package(
             raise NotCompiled(
                 f"AOTInductor would take windows of {frozen} rows only, the model takes any"
             )
-        path = torch._inductor.aoti_compile_and_package(
-            program, package_path=str(Path(folder) / "model.pt2")
-        )
+        path = aoti_compile_and_package(program, package_path=str(Path(folder) / "model.pt2"))
         return Path(path).read_bytes(), shape
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch._inductor
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -129,13 +127,15 @@ def start_package(artefact: Artefact, threads: int = 1) -> PackageRuntime:
         CannotRun: torch refuses the package.
     """
     shape = check_package(artefact)
+    from torch._inductor import aoti_load_package  # two seconds, spent on what is trusted only
+
     assert isinstance(artefact.network, NativePackage)  # it was just checked
     with tempfile.TemporaryDirectory(prefix="aitrade-") as folder, pool_of(threads):
         path = Path(folder) / "model.pt2"
         path.write_bytes(artefact.network.package_bytes)
         try:
             # It unpacks the library into a private folder of its own, and removes it at the end.
-            call = torch._inductor.aoti_load_package(str(path))
+            call = aoti_load_package(str(path))
         except Exception as error:  # torch's loader raises whatever it met
             raise CannotRun(f"torch refuses the package: {first_line(error)}") from error
     return PackageRuntime(call, shape, threads)

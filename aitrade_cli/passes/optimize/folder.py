@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from aitrade_cli import files
-from aitrade_cli.errors import BadInput, Refused
+from aitrade_cli import files, lock
+from aitrade_cli.errors import BadInput
 
 KEY: Final = "study.json"
-LOCK: Final = "lock"
 
 
 class OtherStudy(BadInput):
@@ -27,13 +24,20 @@ class OtherStudy(BadInput):
         )
 
 
-class StudyInUse(Refused):
+class StudyInUse(lock.InUse):
     """Another process is searching in this folder now."""
 
     default_hint = "wait for it, or name another folder with `--study`"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"another search is at work in `{folder}`")
+
+class Lock(lock.Lock):
+    """Held from its making until ``release``.
+
+    Raises:
+        StudyInUse: somebody else holds it.
+    """
+
+    refusal = StudyInUse
 
 
 class CannotKeepStudy(BadInput):
@@ -63,17 +67,13 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         refuse_strangers(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        held = Lock(folder)
     except OSError as error:
         raise CannotKeepStudy(f"`{folder}`: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StudyInUse(folder) from error
         yield
     finally:
-        os.close(descriptor)
+        held.release()
 
 
 def refuse_strangers(folder: Path) -> None:
@@ -84,7 +84,7 @@ def refuse_strangers(folder: Path) -> None:
     """
     if not folder.exists() or (folder / KEY).is_file():
         return
-    strangers = sorted(one.name for one in folder.iterdir() if one.name != LOCK)
+    strangers = sorted(one.name for one in folder.iterdir() if one.name != lock.NAME)
     if strangers:
         raise OtherStudy(folder, f"content, `{strangers[0]}`")
 
