@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, product, repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aitrade_cli.system.profiling import trials
+from aitrade_cli.system.profiling.gains import DRAWS, chance_of
 from aitrade_cli.system.profiling.launch import Order, Run
 from aitrade_cli.system.profiling.report import Finding, Fix
 from aitrade_cli.system.profiling.target import Program
@@ -46,10 +49,90 @@ def test_a_fix_that_does_nothing_is_not_reported() -> None:
     assert [one.kind for one in done.unconfirmed] == ["slow_loader"]
 
 
-def test_a_gain_within_the_noise_is_not_reported() -> None:
-    walls = iter([2.0, 1.7, 1.8, 1.7, 1.8, 2.3, 1.8, 2.2, 1.7])
+def test_a_gain_within_the_noise_is_looked_at_again_and_not_reported() -> None:
+    first = [2.0, 1.7, 1.8, 1.7, 1.8, 2.3, 1.8, 2.2, 1.7]
+    walls = chain(first, repeat(2.0))
     done = tried(lambda _: ended(next(walls)), QUICKER)
     assert done.findings == ()
+    trial = done.unconfirmed[0].trial
+    assert trial is not None
+    assert trial.rounds == 12
+
+
+def test_a_gain_smaller_than_the_noise_is_found_with_more_rounds() -> None:
+    draw, rounds, found = random.Random(7), [], 0
+    for _ in range(40):
+        done = tried(
+            lambda order: ended(draw.lognormvariate(-0.2 if order.environment else 0.0, 0.1)),
+            QUICKER,
+        )
+        found += len(done.findings)
+        rounds += [one.trial.rounds for one in done.findings if one.trial]
+    assert found >= 36
+    assert {3, 6} <= set(rounds)
+
+
+def test_a_fix_without_hope_and_one_that_is_proven_have_no_more_rounds() -> None:
+    ran: list[str] = []
+
+    def answer(order: Order) -> Run:
+        ran.append("B" if "B" in order.environment else "A" if order.environment else "plain")
+        return ended(1.0 if "B" in order.environment else 2.0)
+
+    tried(answer, QUICKER, OTHER)
+    assert [ran.count(name) for name in ("plain", "A", "B")] == [6, 3, 3]
+
+
+def test_an_interrupt_of_the_rounds_that_were_added_keeps_what_the_first_ones_said() -> None:
+    walls = chain([2.0, 1.7, 1.8, 1.7, 1.8, 2.3, 1.8, 2.2, 1.7], repeat(2.0))
+    count = iter(range(99))
+
+    def answer(order: Order) -> Run:
+        late = next(count) >= 13  # the second run of the fourth round
+        quick = "B" in order.environment
+        return replace(ended(0.5 if quick else next(walls)), interrupted=late)
+
+    done = tried(answer, OTHER, QUICKER)
+    assert done.interrupted
+    assert [one.kind for one in done.findings] == ["other"]
+    assert [(one.kind, one.fix.kind) for one in done.untried] == [("slow_loader", "advice")]
+    assert done.untried[0].fix.text == "not told from noise yet: interrupted"
+    assert done.unconfirmed == ()
+
+
+def test_a_program_that_fails_in_a_round_that_was_added_loses_nothing_that_was_decided() -> None:
+    walls = chain([2.0, 1.7, 1.8, 1.7, 1.8, 2.3, 1.8, 2.2, 1.7], repeat(2.0))
+    count = iter(range(99))
+
+    def answer(order: Order) -> Run:
+        failed = next(count) >= 12 and not order.environment
+        quick = "B" in order.environment
+        return ended(0.5 if quick else next(walls), code=int(failed))
+
+    done = tried(answer, OTHER, QUICKER)
+    assert not done.interrupted
+    assert [one.kind for one in done.findings] == ["other"]
+    assert [one.kind for one in done.untried] == ["slow_loader"]
+    assert "exit code 1" in done.why_untried
+    assert done.plain_seconds is not None
+
+
+@pytest.mark.parametrize("rounds", [3, 4, 7])
+def test_chance_is_the_share_of_all_ways_to_name_the_fixed_run(rounds: int) -> None:
+    draw = random.Random(rounds)
+    used = [[draw.uniform(1.1, 2.0), draw.uniform(1.1, 2.0), 1.0] for _ in range(rounds)]
+    used[0][-1] = 2.1
+    seen = math.prod(row[-1] for row in used)
+    ways = [math.prod(way) for way in product(*used)]
+    exact = sum(one <= seen * (1 + 1e-12) for one in ways) / len(ways)
+    assert chance_of(used) == pytest.approx(exact)
+
+
+@pytest.mark.parametrize("rounds", [3, 6, 12])
+def test_the_best_of_each_round_is_luck_once_in_all_ways(rounds: int) -> None:
+    least = 3.0**-rounds if rounds < 10 else 1 / DRAWS  # one of those that were drawn
+    assert chance_of([[2.0, 2.1, 1.0]] * rounds) == pytest.approx(least, rel=0.5)
+    assert chance_of([[2.0, 2.0, 2.0]] * rounds) == 1.0
 
 
 def test_a_fixed_program_that_breaks_is_not_reported() -> None:

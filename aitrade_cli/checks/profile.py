@@ -207,7 +207,7 @@ def story(one: Planted, report: ProfileReport) -> Case:
     words += f"{found.gain_high:.2f}"
     gain = found.trial.gain if found.trial else None
     if found.trial is not None:
-        words += f", unfixed twice {found.trial.same_twice:.2f}x apart"
+        words += f", {found.trial.rounds} rounds, unfixed twice {found.trial.same_twice:.2f}x apart"
     return Case(one.script, gain, None, words)
 
 

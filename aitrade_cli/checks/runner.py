@@ -27,7 +27,7 @@ from aitrade_cli.errors import Usage
 
 QUICK_TIMEOUT_SECONDS: Final = 120.0
 QUICK_TOTAL_SECONDS: Final = 885.0  # `--quick` promises a quarter of an hour for all rows
-FULL_TIMEOUT_SECONDS: Final = 900.0
+FULL_TIMEOUT_SECONDS: Final = 3_600.0  # S4: twelve programs with their fixes, 3 to 12 rounds each
 
 
 class UnknownRow(Usage):

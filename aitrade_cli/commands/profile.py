@@ -28,7 +28,13 @@ def profile(
         bool, option("--try-fixes", help="Rerun with each fix, and measure what was predicted")
     ] = False,
     rounds: Annotated[
-        int, option("--rounds", min=3, max=50, help="Reruns with and without each fix")
+        int,
+        option(
+            "--rounds",
+            min=3,
+            max=50,
+            help="Least reruns with and without each fix; up to four times that in noise",
+        ),
     ] = 3,
     collect: Annotated[
         str,

@@ -259,7 +259,7 @@ def own_collectors(
 def notes_of(program: Program, evidence: Evidence, untried: str = "") -> tuple[str, ...]:
     notes = []
     if untried:
-        notes.append(f"fixes were not tried: {untried}")
+        notes.append(f"trying the fixes ended early: {untried}")
     if program.python is None:
         notes.append("not started as `python SCRIPT`: no hooks, so no phases and no memory by time")
     if evidence.facts.get("compiled"):

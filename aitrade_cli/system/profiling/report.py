@@ -41,7 +41,8 @@ class Trial:
     gain_high: Number
     same_twice: Number  # the largest ratio between two unfixed runs of one round: the noise
     rounds: int
-    confirmed: bool  # better in every round, and by more than the noise
+    chance: Number  # 0..1, that identical programs come out as well; of three rounds 0.037 or more
+    confirmed: bool  # better in every round and by more than the noise, or hardly by luck
     inside: bool  # within the predicted interval
     output: Output  # what it prints, fixed beside unfixed
     failed: str = ""  # why the fixed program did not run to its end

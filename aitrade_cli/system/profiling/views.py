@@ -84,11 +84,14 @@ def measured(one: Finding) -> str:
     assert trial is not None
     inside = "within" if trial.inside else "outside"
     what = "peak memory" if one.resource == "memory" else "wall time"
+    luck = ""
+    if trial.gain <= trial.same_twice:
+        luck = f", luck alone does as well in {share_text(trial.chance, 2)} of cases"
     return (
         f"measured {ratio_text(trial.gain)} of {what} in {trial.rounds} rounds"
-        f" ({trial.gain_low:.2f} to {trial.gain_high:.2f}); twice unfixed differed by"
-        f" {ratio_text(trial.same_twice)}; predicted {one.gain_low:.2f} to {one.gain_high:.2f},"
-        f" {inside}; what it prints: {trial.output}"
+        f" ({trial.gain_low:.2f} to {trial.gain_high:.2f}); twice unfixed differed by up to"
+        f" {ratio_text(trial.same_twice)}{luck}; predicted {one.gain_low:.2f} to"
+        f" {one.gain_high:.2f}, {inside}; what it prints: {trial.output}"
     )
 
 
@@ -99,8 +102,8 @@ def lost(one: Finding) -> str:
     if trial.failed:
         return f"{what}: with the fix it ended with {trial.failed}"
     return (
-        f"{what}: {ratio_text(trial.gain)} ({trial.gain_low:.2f} to {trial.gain_high:.2f}),"
-        f" twice unfixed differed by {ratio_text(trial.same_twice)}"
+        f"{what}: {ratio_text(trial.gain)} ({trial.gain_low:.2f} to {trial.gain_high:.2f})"
+        f" in {trial.rounds} rounds, twice unfixed differed by up to {ratio_text(trial.same_twice)}"
     )
 
 
