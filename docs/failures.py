@@ -27,9 +27,17 @@ def failures_in(folder: Path) -> dict[str, tuple[int, str]]:
 def classes_in(path: Path) -> Iterator[tuple[str, Found]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef):
-            bases = tuple(base.id for base in node.bases if isinstance(base, ast.Name))
+            bases = tuple(name for base in node.bases if (name := name_of(base)) != node.name)
             first = (ast.get_docstring(node) or "").split("\n\n")[0]
             yield node.name, Found(bases, first.replace("\n", " "), code_set_in(node))
+
+
+def name_of(base: ast.expr) -> str:
+    """The class that a base names, with its module before it or not; else an empty name."""
+    match base:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
 
 
 def code_set_in(node: ast.ClassDef) -> int | None:

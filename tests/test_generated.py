@@ -93,3 +93,10 @@ def test_every_failure_says_what_it_means_and_has_a_name_of_its_own() -> None:
         if line.startswith("class ") and "(" in line
     ]
     assert [name for name in found if classes.count(name) > 1] == []
+
+
+def test_a_failure_is_found_however_its_base_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('class Held(Refused):\n    "Held."\n    exit_code = 6\n')
+    text = 'class Mine(a.Held):\n    "Mine."\n\nclass Lock(a.Lock):\n    "None."\n'
+    (tmp_path / "b.py").write_text(text)
+    assert failures_in(tmp_path)["Mine"] == (6, "Mine.")
