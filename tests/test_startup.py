@@ -107,6 +107,10 @@ def test_a_backend_that_is_not_asked_for_costs_no_import() -> None:
     assert loaded & {"torch._inductor", "torch._dynamo", "pandas", "talib"} == set()
 
 
+def test_a_program_is_profiled_without_the_libraries_that_it_brings() -> None:
+    assert not heavy_after("import aitrade_cli.system.profiling.profiler") & {"torch", "numpy"}
+
+
 @pytest.mark.parametrize("module", ["torch", "numpy", "onnx"])
 def test_the_probe_would_notice(module: str) -> None:
     assert module in heavy_after(f"import {module}")

@@ -204,16 +204,20 @@ def test_growth_is_named_with_what_it_keeps(tmp_path: Path) -> None:
     assert findings_of(Evidence(wall=5.0, cpu=5.0, samples=level, grown=(grown,))) == []
 
 
-def test_no_more_than_what_came_after_the_imports_can_be_freed(tmp_path: Path) -> None:
-    path = script(tmp_path, "held = []\n")
-    grown = {
+def held_by(path: Path) -> dict[str, object]:
+    """A list of a script that came to hold 90 tensors of 4 MiB."""
+    return {
         "file": str(path), "function": "main", "name": "held", "kind": "list", "before": 0,
         "after": 90, "element": "Tensor", "element_bytes": 4 * 2**20, "held_bytes": 360 * 2**20,
         "elements": 2**20, "keeps_graph": False,
     }  # fmt: skip
+
+
+def test_no_more_than_what_came_after_the_imports_can_be_freed(tmp_path: Path) -> None:
+    path = script(tmp_path, "held = []\n")
     rising = tuple((1.0 + 0.1 * at, 2 * 10**8 + at * 10**7) for at in range(61))  # 800 MB
     late = Evidence(
-        wall=7.1, cpu=5.0, samples=rising, imports=0.9, grown=(grown,), free_bytes=10**10
+        wall=7.1, cpu=5.0, samples=rising, imports=0.9, grown=(held_by(path),), free_bytes=10**10
     )
     whole = replace(late, samples=((0.5, 5 * 10**7), (0.8, 10**8), *rising))
     assert found(late)["growing_memory"].gain_high == pytest.approx(4.0)
@@ -222,15 +226,10 @@ def test_no_more_than_what_came_after_the_imports_can_be_freed(tmp_path: Path) -
 
 def test_growth_that_is_freed_at_the_end_is_growth_all_the_same(tmp_path: Path) -> None:
     path = script(tmp_path, "held = []\n")
-    grown = {
-        "file": str(path), "function": "main", "name": "held", "kind": "list", "before": 0,
-        "after": 90, "element": "Tensor", "element_bytes": 4 * 2**20, "held_bytes": 360 * 2**20,
-        "elements": 2**20, "keeps_graph": False,
-    }  # fmt: skip
     rising = [(0.1 * at, 10**8 + at * 10**7) for at in range(50)]
     samples = (*rising, (5.1, 10**8))
     assert "growing_memory" in found(
-        Evidence(wall=5.2, cpu=5.0, samples=samples, grown=(grown,), free_bytes=10**10)
+        Evidence(wall=5.2, cpu=5.0, samples=samples, grown=(held_by(path),), free_bytes=10**10)
     )
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-import numpy as np
-
 from aitrade_cli.system.profiling.launch import Run
 from aitrade_cli.system.profiling.report import Finding, Output, Resource, Trial
 
@@ -77,6 +75,8 @@ def chance_of(used: Sequence[Sequence[float]]) -> float:
         Fisher 1935, The Design of Experiments, chapter III; Phipson and Smyth 2010, Permutation
         P-values Should Never Be Zero, https://doi.org/10.2202/1544-6115.1585 (drawn ways).
     """
+    import numpy as np  # only where fixes are tried
+
     taken = np.log(np.array(used, dtype=np.float64))
     rounds, arms = taken.shape
     as_good = taken[:, -1].sum() + 1e-9

@@ -175,7 +175,7 @@ class ProfileReport:
     notes: tuple[str, ...] = ()
     against: Against | None = None
     first_predicted: str | None = None  # the finding that came first before any fix was tried
-    untried: tuple[Finding, ...] = ()  # asked to be tried, and not: the reruns ended early
+    untried: tuple[Finding, ...] = ()  # asked to be tried, not decided: the reruns ended early
 
     JSON_PROPERTIES = ("verdict",)
 

@@ -29,7 +29,7 @@ def blocks_of(report: ProfileReport) -> Iterator[Block]:
         yield Notes("Tried, and no better than the noise", tuple(map(lost, report.unconfirmed)))
     if report.untried:
         told = [f"{one.kind.replace('_', ' ')}, {one.place}: {one.what}" for one in report.untried]
-        yield Notes("Not tried, so no fix is given", told)
+        yield Notes("Not decided, so no fix is given", told)
     yield run_facts(report)
     yield Table(
         "Where the time goes", ("Phase", "Time", "Share", "Calls"),
