@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 SECONDS: Final = 0.15
-TURNS: Final = 5  # of three the least was seen a third above what workers got a minute later
+TURNS: Final = 5  # one in five was seen at 1.2 where the others were at 2.0 and more
 # Counts what gets done until a time that all were told: starting up is no part of it.
 COUNTING = """
 import sys, time
